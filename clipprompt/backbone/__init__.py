@@ -1,0 +1,204 @@
+"""The frozen CLIP that all learners share: two towers with injection points, tokenizer and transform.
+
+This folder is the only one that imports open_clip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from open_clip.model import CLIP, CustomTextCLIP
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import VisionTransformer
+from torch import Tensor
+
+from clipprompt.backbone._loading import (
+    check_precision,
+    evaluation_transform,
+    load_open_clip,
+    resolve_device,
+)
+from clipprompt.backbone._resnet import ResNetTower
+from clipprompt.backbone._text import TextTower
+from clipprompt.backbone._vision import Hidden, VisionTower
+from clipprompt.backbone._vit import ViTTower
+from clipprompt.errors import UserError
+
+__all__ = ["Backbone", "Hidden", "TextTower", "VisionTower", "load_backbone"]
+
+_PRECISION_OF = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+
+class Backbone:
+    """A frozen CLIP. It is no ``nn.Module``, so a learner that holds one does not own its weights.
+
+    Attributes:
+        name: what it was loaded by.
+        pretrained: weights tag, or None.
+        text: the text tower.
+        vision: the image tower.
+        tokenizer: texts to ids.
+        preprocess: evaluation transform, PIL image to (3, H, W); None when none was given.
+        logit_scale: factor of the cosines, already exponentiated.
+        embed_dim: E, size of the joint space.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, preprocess: Any, name: str, pretrained: str | None) -> None:
+        if not isinstance(model, CLIP | CustomTextCLIP):
+            raise UserError(f"backbone {name!r} is a {type(model).__name__}, which is not supported (CLIP is)")
+        self._model = model.requires_grad_(False).eval()
+        self.name = name
+        self.pretrained = pretrained
+        self.tokenizer = tokenizer
+        self.preprocess: Callable[[Any], Tensor] | None = preprocess
+        self.text = TextTower(model)
+        self.vision = _vision_tower(model.visual, name)
+        self.logit_scale = float(model.logit_scale.detach().float().exp())
+        size = model.visual.image_size
+        self.image_size: int = size if isinstance(size, int) else size[0]
+
+    @classmethod
+    def from_open_clip(
+        cls, model: Any, tokenizer: Any, preprocess: Any = None, *, name: str = "custom", pretrained: str | None = None
+    ) -> Backbone:
+        """Wraps an open_clip model that you already hold. The model is frozen and put into evaluation mode.
+
+        Raises:
+            UserError: if a tower is of a kind that is not supported.
+        """
+        return cls(model, tokenizer, preprocess, name, pretrained)
+
+    @property
+    def model(self) -> Any:
+        """The open_clip model itself."""
+        return self._model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self._model.logit_scale.device
+        return device
+
+    @property
+    def precision(self) -> str:
+        """``fp32``, ``bf16`` or ``fp16``: the type in which the towers compute."""
+        return _PRECISION_OF[self._model.visual.conv1.weight.dtype]
+
+    @property
+    def embed_dim(self) -> int:
+        """E, size of the joint space."""
+        weight = (
+            self._model.visual.proj if isinstance(self.vision, ViTTower) else self._model.visual.attnpool.c_proj.weight
+        )
+        return int(weight.shape[-1] if isinstance(self.vision, ViTTower) else weight.shape[0])
+
+    @property
+    def text_width(self) -> int:
+        """D, size of the token embeddings."""
+        return self.text.width
+
+    @property
+    def context_length(self) -> int:
+        """Longest text in tokens, start and end token included."""
+        return self.text.context_length
+
+    def tokenize(self, texts: Sequence[str], *, truncate: bool = False) -> Tensor:
+        """Texts to ids (N, context_length), on the CPU.
+
+        Args:
+            texts: N texts.
+            truncate: cut a text that is too long, keeping the end token last, instead of refusing it.
+
+        Raises:
+            UserError: naming the first text that does not fit.
+        """
+        length = self.context_length
+        tokens: Tensor = self.tokenizer(list(texts), context_length=length)
+        if not truncate:
+            # One more position tells a text that just fits from one that was cut.
+            ends = self.text.end_positions(self.tokenizer(list(texts), context_length=length + 1))
+            for text, end in zip(texts, ends.tolist(), strict=True):
+                if end >= length:
+                    raise UserError(f"too long for this backbone's {length} tokens: {text[:80]!r}")
+        return tokens
+
+    @torch.no_grad()
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Text features, equal to open_clip's ``encode_text``.
+
+        Args:
+            tokens: ids (N, L).
+
+        Returns:
+            float32 (N, E), not normalised.
+        """
+        return self.text.encode_tokens(tokens)
+
+    @torch.no_grad()
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Image features, equal to open_clip's ``encode_image`` at the native size.
+
+        Args:
+            images: (B, 3, H, W), as ``preprocess`` makes them; other sizes have their positions interpolated.
+
+        Returns:
+            float32 (B, E), not normalised.
+        """
+        return self.vision.pool(self.vision.trunk(images.to(self.device)))
+
+    def fingerprint(self) -> str:
+        """A short hash that tells one set of weights from another: 16 hexadecimal digits.
+
+        Every tensor's name, shape and a stride of its values enter.
+        """
+        digest = hashlib.sha256()
+        for key, tensor in sorted(self._model.state_dict().items()):
+            values = tensor.detach().flatten()
+            sample = values[:: max(1, values.numel() // 1024)].float().cpu()
+            digest.update(f"{key}{tuple(tensor.shape)}".encode())
+            digest.update(sample.numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+def load_backbone(
+    name: str,
+    pretrained: str | None = None,
+    device: str | torch.device = "auto",
+    precision: str = "fp32",
+    image_size: int | None = None,
+    seed: int = 0,
+) -> Backbone:
+    """Loads a frozen CLIP.
+
+    Args:
+        name: any open_clip architecture (``ViT-B-16``), ``hf-hub:org/repo``, a local folder, or ``mini``, the bundled one.
+        pretrained: weights tag of open_clip, or the path of a weights file. OpenAI's tags get QuickGELU by themselves.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        precision: ``fp32``, ``bf16`` or ``fp16`` for the towers; prompts stay float32.
+        image_size: pixels of a side, where not the model's own; positions are interpolated.
+        seed: of random weights, when an architecture is loaded without a tag.
+
+    Raises:
+        UserError: for anything that cannot be had, in one line.
+    """
+    place = resolve_device(device)
+    check_precision(precision, place)
+    model, tokenizer, config = load_open_clip(name, pretrained, place, precision, seed)
+    backbone = Backbone(model, tokenizer, evaluation_transform(config, image_size), name, pretrained)
+    if image_size is not None:
+        if image_size <= 0 or image_size % backbone.vision.patch_size:
+            raise UserError(f"image size {image_size} is not a multiple of {backbone.vision.patch_size}")
+        backbone.image_size = image_size
+    return backbone
+
+
+def _vision_tower(visual: Any, name: str) -> VisionTower:
+    if isinstance(visual, VisionTransformer):
+        return ViTTower(visual)
+    if isinstance(visual, ModifiedResNet):
+        return ResNetTower(visual)
+    kind = type(visual).__name__
+    raise UserError(f"the image tower of {name!r} is a {kind}; supported are VisionTransformer and ModifiedResNet")

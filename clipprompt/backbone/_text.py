@@ -1,0 +1,195 @@
+"""The text tower, wrapped once: embeddings in, joint-space features out, with the shared left part run only once.
+
+    classes      [start][ctx ctx ctx ctx][cat . end]            prefix (G, Lp, d)      suffix (C, Ls, d)
+                 \\______ prefix ________/\\_ suffix _/
+                           |                                    layer by layer: keys and values of the prefix
+                 keys, values --------> read by C suffixes      layer by layer: each class's own suffix
+                                             |
+                                        end token -> ln_final -> projection        (G, C, E)
+
+A causal tower makes a position depend only on what stands left of it, so the prefix does not know the class, positions
+right of the longest end token are never read, and in the last layer only the end token's row is needed. The result is
+that of the full computation up to float rounding (CLIP, arXiv 2103.00020, 2.4 for the tower itself).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from open_clip.model import CLIP, CustomTextCLIP
+from open_clip.transformer import TextTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from clipprompt.backbone._blocks import KeysValues, check_blocks, keys_values, run_block
+from clipprompt.errors import UserError
+
+
+class TextTower:
+    """A frozen causal text transformer of open_clip.
+
+    Attributes:
+        width: d, size of the token embeddings.
+        context_length: longest text in tokens, start and end token included.
+        embed_dim: E, size of the joint space.
+    """
+
+    def __init__(self, model: CLIP | CustomTextCLIP) -> None:
+        source: Any = model.text if isinstance(model, CustomTextCLIP) else model
+        if isinstance(model, CustomTextCLIP):
+            if not isinstance(source, TextTransformer):
+                raise UserError(f"the text tower is a {type(source).__name__}, which is not supported")
+            self._pool, self._end_id = source.pool_type, source.eos_id
+        else:
+            self._pool, self._end_id = model.text_pool_type, model.text_eos_id
+        if source.attn_mask is None:
+            raise UserError("the text tower reads in both directions, which is not supported")
+        if getattr(source, "cls_emb", None) is not None or self._pool not in ("argmax", "eos"):
+            raise UserError("the text tower does not read its feature at the end token, which is not supported")
+        self._embedding: nn.Embedding = source.token_embedding
+        self._positions: Tensor = source.positional_embedding
+        self._blocks = source.transformer.resblocks
+        self._final_norm: nn.Module = source.ln_final
+        self._projection: Any = source.text_projection
+        check_blocks(self._blocks, "text")
+        self.width: int = self._embedding.embedding_dim
+        self.context_length: int = self._positions.shape[0]
+        self.n_layers: int = len(self._blocks)
+
+    def embed_tokens(self, tokens: Tensor) -> Tensor:
+        """Token embeddings, without positions.
+
+        Args:
+            tokens: ids (…, L).
+
+        Returns:
+            float32 (…, L, d).
+        """
+        return F.embedding(tokens.to(self._positions.device), self._embedding.weight).float()
+
+    def end_positions(self, tokens: Tensor) -> Tensor:
+        """Where each text ends: the position of its end token, (N,) for ids (N, L)."""
+        found = tokens if self._pool == "argmax" else (tokens == self._end_id).int()
+        return found.argmax(dim=-1)
+
+    def encode(
+        self,
+        suffix: Tensor,
+        ends: Tensor,
+        prefix: Tensor | None = None,
+        deep: Tensor | None = None,
+        *,
+        chunk_size: int | None = None,
+    ) -> Tensor:
+        """Features of C texts that share a left part, once for each of G left parts.
+
+        Args:
+            suffix: each class's own embeddings, right of the prefix: (C, Ls, d), or (G, C, Ls, d) where they differ.
+            ends: (C,) index of the end token within the suffix.
+            prefix: shared left parts (G, Lp, d), start token first; None when the suffix is the whole text.
+            deep: prompts that replace positions 1..n of the prefix before layers 1, 2, …: (J-1, n, d) or (J-1, G, n, d).
+            chunk_size: classes computed at a time; their activations are recomputed in the backward pass.
+
+        Returns:
+            float32 (C, E), or (G, C, E) when there is a prefix. Not normalised.
+
+        Raises:
+            ValueError: if deep prompts are given without a prefix that holds them.
+        """
+        if prefix is None:
+            if deep is not None:
+                raise ValueError("deep prompts need a prefix that they replace")
+            keys: list[KeysValues] | None = None
+            groups, offset = 1, 0
+        else:
+            keys = self._run_prefix(prefix, deep)
+            groups, offset = prefix.shape[0], prefix.shape[1]
+        used = int(ends.max()) + 1
+        states = suffix[..., :used, :] + self._positions[offset : offset + used].float()
+        states = states.expand(groups, *states.shape[-3:]).to(self._positions.dtype)
+        n_classes = states.shape[1]
+        step = chunk_size or n_classes
+        parts = []
+        for start in range(0, n_classes, step):
+            inputs = (states[:, start : start + step], ends[start : start + step], keys)
+            if step < n_classes and torch.is_grad_enabled():
+                parts.append(checkpoint(self._run_suffix, *inputs, use_reentrant=False))
+            else:
+                parts.append(self._run_suffix(*inputs))
+        features = torch.cat(parts, dim=1)
+        return features if prefix is not None else features[0]
+
+    def encode_tokens(self, tokens: Tensor) -> Tensor:
+        """Features of plain texts. The left part that all of them have in common is computed once.
+
+        Args:
+            tokens: ids (N, L).
+
+        Returns:
+            float32 (N, E), not normalised.
+        """
+        tokens = tokens.to(self._positions.device)
+        ends = self.end_positions(tokens)
+        shared = _common_prefix(tokens, ends)
+        embedded = self.embed_tokens(tokens[:, : int(ends.max()) + 1])
+        if shared == 0:
+            return self.encode(embedded, ends)
+        return self.encode(embedded[:, shared:], ends - shared, embedded[:1, :shared])[0]
+
+    def encode_all_tokens(self, tokens: Tensor) -> Tensor:
+        """Every position of each text in the joint space, up to the longest end token.
+
+        Positions right of a text's own end token hold meaningless values.
+
+        Args:
+            tokens: ids (N, L).
+
+        Returns:
+            float32 (N, longest end + 1, E), not normalised.
+        """
+        tokens = tokens.to(self._positions.device)
+        used = int(self.end_positions(tokens).max()) + 1
+        states = self.embed_tokens(tokens[:, :used]) + self._positions[:used].float()
+        states = states.to(self._positions.dtype)
+        for block in self._blocks:
+            states = run_block(block, states, causal=True)
+        return self._project(states)
+
+    def _run_prefix(self, prefix: Tensor, deep: Tensor | None) -> list[KeysValues]:
+        states = (prefix + self._positions[: prefix.shape[1]].float()).to(self._positions.dtype)
+        keys = []
+        for layer, block in enumerate(self._blocks):
+            if deep is not None and 1 <= layer <= deep.shape[0]:
+                prompts = deep[layer - 1].to(states.dtype).expand(states.shape[0], -1, -1)
+                states = torch.cat([states[:, :1], prompts, states[:, 1 + prompts.shape[1] :]], dim=1)
+            keys.append(keys_values(block, states))
+            if layer + 1 < self.n_layers:  # what the last layer makes of the prefix is read by nobody
+                states = run_block(block, states, causal=True, own=keys[-1])
+        return keys
+
+    def _run_suffix(self, states: Tensor, ends: Tensor, keys: list[KeysValues] | None) -> Tensor:
+        groups, n_classes = states.shape[:2]
+        states = states.flatten(0, 1)
+        rows = ends.repeat(groups)
+        for layer, block in enumerate(self._blocks):
+            before = keys[layer].repeat_each(n_classes) if keys is not None else None
+            last = layer + 1 == self.n_layers
+            states = run_block(block, states, before=before, causal=True, rows=rows if last else None)
+        return self._project(states[:, 0]).unflatten(0, (groups, n_classes))
+
+    def _project(self, states: Tensor) -> Tensor:
+        states = self._final_norm(states)
+        if isinstance(self._projection, nn.Linear):
+            return self._projection(states).float()
+        return (states if self._projection is None else states @ self._projection).float()
+
+
+def _common_prefix(tokens: Tensor, ends: Tensor) -> int:
+    """Length of the left part that all rows share; 0 for a single row, where sharing gains nothing."""
+    if tokens.shape[0] == 1:
+        return 0
+    differs = (tokens != tokens[:1]).any(dim=0).int()
+    length = int(differs.argmax()) if bool(differs.any()) else tokens.shape[1]
+    return min(length, int(ends.min()))

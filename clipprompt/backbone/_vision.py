@@ -1,0 +1,72 @@
+"""What every vision tower offers: a trunk with injection points, a pooled feature and dense features.
+
+images (B,3,H,W) --trunk(prompts)--> Hidden --pool-----> (B, E)     the image
+\\--project--> (B, P, E)  its places, in the same joint space
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipprompt.errors import UserError
+
+
+class Hidden(NamedTuple):
+    """What the trunk hands to the last, pooling layer.
+
+    Attributes:
+        states: (B, tokens, W).
+        grid: rows and columns of places in the image; P is their product.
+    """
+
+    states: Tensor
+    grid: tuple[int, int]
+
+
+class VisionTower(Protocol):
+    """A frozen image tower. All features are float32 and not normalised."""
+
+    width: int
+    patch_size: int
+    n_layers: int
+
+    def trunk(self, images: Tensor, prompts: Tensor | None = None, deep: Tensor | None = None) -> Hidden:
+        """Everything up to the pooling layer, with optional prompt tokens (B or 1, n, W) and (J-1, n, W)."""
+
+    def pool(self, hidden: Hidden, *, positional: bool = True) -> Tensor:
+        """The image's own feature (B, E)."""
+
+    def project(self, hidden: Hidden, *, positional: bool = False, mean_token: bool = False) -> Tensor:
+        """The places' features (B, P, E), or (B, 1 + P, E) with the mean token first."""
+
+
+def resize_positions(positions: Tensor, native: tuple[int, int], grid: tuple[int, int]) -> Tensor:
+    """Interpolates learnt positions (1 + P, W) to another grid; the first, the class or mean token's, stays.
+
+    Bicubic to the exact ``size``, as DualCoOp resizes (arXiv 2206.09541). TaI-DPT's code instead passes the scale factor
+    (n + 0.1) / m, which shifts every sampling point; we do not follow it.
+
+    Returns:
+        (1 + grid[0] * grid[1], W).
+    """
+    if native == grid:
+        return positions
+    places = positions[1:].float().unflatten(0, native).permute(2, 0, 1)[None]
+    resized = F.interpolate(places, size=grid, mode="bicubic", align_corners=False)[0].flatten(1).T
+    return torch.cat([positions[:1], resized.to(positions.dtype)])
+
+
+def check_size(images: Tensor, multiple: int) -> tuple[int, int]:
+    """The grid of places that images (B, 3, H, W) give.
+
+    Raises:
+        UserError: if a side is not a multiple of the tower's patch or stride.
+    """
+    height, width = images.shape[-2:]
+    if height % multiple or width % multiple:
+        raise UserError(f"images of {width} x {height} pixels: both sides must be multiples of {multiple}")
+    return height // multiple, width // multiple
