@@ -90,10 +90,7 @@ class Backbone:
     @property
     def embed_dim(self) -> int:
         """E, size of the joint space."""
-        weight = (
-            self._model.visual.proj if isinstance(self.vision, ViTTower) else self._model.visual.attnpool.c_proj.weight
-        )
-        return int(weight.shape[-1] if isinstance(self.vision, ViTTower) else weight.shape[0])
+        return self.vision.embed_dim
 
     @property
     def text_width(self) -> int:
@@ -174,7 +171,7 @@ def load_backbone(
     """Loads a frozen CLIP.
 
     Args:
-        name: any open_clip architecture (``ViT-B-16``), ``hf-hub:org/repo``, a local folder, or ``mini``, the bundled one.
+        name: any open_clip architecture (``ViT-B-16``), ``hf-hub:org/repo``, a local folder, or the bundled ``mini``.
         pretrained: weights tag of open_clip, or the path of a weights file. OpenAI's tags get QuickGELU by themselves.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: ``fp32``, ``bf16`` or ``fp16`` for the towers; prompts stay float32.

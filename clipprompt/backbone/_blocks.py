@@ -1,7 +1,7 @@
 """One pre-norm residual attention block of open_clip, walked from outside.
 
-Two things that open_clip's own forward cannot do are needed by prompt learning: queries may attend to keys and values
-that were computed elsewhere (a prefix shared by all classes), and the last layer may compute only the rows that are read.
+Prompt learning needs two things that open_clip's own forward cannot do: queries may attend to keys and values that were
+computed elsewhere (a prefix shared by all classes), and the last layer may compute only the rows that are read.
 """
 
 from __future__ import annotations
@@ -80,12 +80,11 @@ def run_block(
     mask = _causal_mask(length, keys.shape[2], rows, states.device) if causal else None
     mixed = F.scaled_dot_product_attention(_split_heads(queries, attention.num_heads), keys, values, attn_mask=mask)
     mixed = attention.out_proj(mixed.transpose(1, 2).flatten(2))
-    states = states + block.ls_1(mixed)
-    return states + block.ls_2(block.mlp(block.ln_2(states)))
+    return _feed_forward(block, states + block.ls_1(mixed))
 
 
 def run_value_path(block: ResidualAttentionBlock, states: Tensor) -> Tensor:
-    """The block with every position attending to itself alone, as MaskCLIP reads dense features (arXiv 2112.01071, 3.2).
+    """The block with every position attending to itself alone: MaskCLIP's dense features (arXiv 2112.01071, 3.2).
 
     A softmax over one position is 1, so queries and keys are not computed.
 
@@ -99,12 +98,17 @@ def run_value_path(block: ResidualAttentionBlock, states: Tensor) -> Tensor:
     attention = block.attn
     start = 2 * attention.embed_dim
     values = F.linear(block.ln_1(states), attention.in_proj_weight[start:], attention.in_proj_bias[start:])
-    states = states + block.ls_1(attention.out_proj(values))
-    return states + block.ls_2(block.mlp(block.ln_2(states)))
+    return _feed_forward(block, states + block.ls_1(attention.out_proj(values)))
+
+
+def _feed_forward(block: ResidualAttentionBlock, states: Tensor) -> Tensor:
+    out: Tensor = states + block.ls_2(block.mlp(block.ln_2(states)))
+    return out
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    split: Tensor = x.unflatten(-1, (heads, -1))
+    return split.transpose(1, 2)
 
 
 def _causal_mask(length: int, n_keys: int, rows: Tensor | None, device: torch.device) -> Tensor:

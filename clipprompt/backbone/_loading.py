@@ -1,4 +1,4 @@
-"""From a name to an open_clip model: architecture and weights tag, ``hf-hub:`` id, local folder, or the bundled mini."""
+"""From a name to an open_clip model: architecture and weights tag, ``hf-hub:`` id, local folder, or bundled mini."""
 
 from __future__ import annotations
 

@@ -25,6 +25,7 @@ class ResNetTower:
         self._visual = visual
         self._pool = visual.attnpool
         self.width: int = self._pool.c_proj.in_features
+        self.embed_dim: int = visual.output_dim
         side = round((self._pool.positional_embedding.shape[0] - 1) ** 0.5)
         self._native = (side, side)
 
@@ -67,7 +68,8 @@ class ResNetTower:
             for layer, x in ((pool.q_proj, states[:, :1]), (pool.k_proj, states), (pool.v_proj, states))
         )
         mixed = F.scaled_dot_product_attention(queries, keys, values)
-        return pool.c_proj(mixed.transpose(1, 2).flatten(1)).float()
+        pooled: Tensor = pool.c_proj(mixed.transpose(1, 2).flatten(1))
+        return pooled.float()
 
     def project(self, hidden: Hidden, *, positional: bool = False, mean_token: bool = False) -> Tensor:
         """Each place on its own: value projection, then output projection.
@@ -81,7 +83,8 @@ class ResNetTower:
             float32 (B, P, E), or (B, 1 + P, E) with the mean token.
         """
         states = self._regions(hidden, positional)[:, 0 if mean_token else 1 :]
-        return self._pool.c_proj(self._pool.v_proj(states)).float()
+        places: Tensor = self._pool.c_proj(self._pool.v_proj(states))
+        return places.float()
 
     def _regions(self, hidden: Hidden, positional: bool) -> Tensor:
         states = torch.cat([hidden.states.mean(dim=1, keepdim=True), hidden.states], dim=1)

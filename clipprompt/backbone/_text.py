@@ -1,7 +1,7 @@
-"""The text tower, wrapped once: embeddings in, joint-space features out, with the shared left part run only once.
+r"""The text tower, wrapped once: embeddings in, joint-space features out, with the shared left part run only once.
 
     classes      [start][ctx ctx ctx ctx][cat . end]            prefix (G, Lp, d)      suffix (C, Ls, d)
-                 \\______ prefix ________/\\_ suffix _/
+                 \______ prefix ________/\_ suffix _/
                            |                                    layer by layer: keys and values of the prefix
                  keys, values --------> read by C suffixes      layer by layer: each class's own suffix
                                              |
@@ -89,7 +89,8 @@ class TextTower:
             suffix: each class's own embeddings, right of the prefix: (C, Ls, d), or (G, C, Ls, d) where they differ.
             ends: (C,) index of the end token within the suffix.
             prefix: shared left parts (G, Lp, d), start token first; None when the suffix is the whole text.
-            deep: prompts that replace positions 1..n of the prefix before layers 1, 2, …: (J-1, n, d) or (J-1, G, n, d).
+            deep: prompts that replace positions 1..n of the prefix before layers 1, 2, …:
+                (J-1, n, d) or (J-1, G, n, d).
             chunk_size: classes computed at a time; their activations are recomputed in the backward pass.
 
         Returns:
@@ -177,13 +178,15 @@ class TextTower:
             before = keys[layer].repeat_each(n_classes) if keys is not None else None
             last = layer + 1 == self.n_layers
             states = run_block(block, states, before=before, causal=True, rows=rows if last else None)
-        return self._project(states[:, 0]).unflatten(0, (groups, n_classes))
+        return self._project(states[:, 0]).reshape(groups, n_classes, -1)
 
     def _project(self, states: Tensor) -> Tensor:
         states = self._final_norm(states)
         if isinstance(self._projection, nn.Linear):
-            return self._projection(states).float()
-        return (states if self._projection is None else states @ self._projection).float()
+            states = self._projection(states)
+        elif self._projection is not None:
+            states = states @ self._projection
+        return states.float()
 
 
 def _common_prefix(tokens: Tensor, ends: Tensor) -> int:

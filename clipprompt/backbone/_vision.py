@@ -1,7 +1,7 @@
-"""What every vision tower offers: a trunk with injection points, a pooled feature and dense features.
+r"""What every vision tower offers: a trunk with injection points, a pooled feature and dense features.
 
 images (B,3,H,W) --trunk(prompts)--> Hidden --pool-----> (B, E)     the image
-\\--project--> (B, P, E)  its places, in the same joint space
+\--project--> (B, P, E)  its places, in the same joint space
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class VisionTower(Protocol):
     """A frozen image tower. All features are float32 and not normalised."""
 
     width: int
+    embed_dim: int
     patch_size: int
     n_layers: int
 
@@ -47,15 +48,15 @@ class VisionTower(Protocol):
 def resize_positions(positions: Tensor, native: tuple[int, int], grid: tuple[int, int]) -> Tensor:
     """Interpolates learnt positions (1 + P, W) to another grid; the first, the class or mean token's, stays.
 
-    Bicubic to the exact ``size``, as DualCoOp resizes (arXiv 2206.09541). TaI-DPT's code instead passes the scale factor
-    (n + 0.1) / m, which shifts every sampling point; we do not follow it.
+    Bicubic to the exact ``size``, as DualCoOp resizes (arXiv 2206.09541). TaI-DPT's code passes the scale factor
+    (n + 0.1) / m instead, which shifts every sampling point; we do not follow it.
 
     Returns:
         (1 + grid[0] * grid[1], W).
     """
     if native == grid:
         return positions
-    places = positions[1:].float().unflatten(0, native).permute(2, 0, 1)[None]
+    places = positions[1:].float().reshape(*native, -1).permute(2, 0, 1)[None]
     resized = F.interpolate(places, size=grid, mode="bicubic", align_corners=False)[0].flatten(1).T
     return torch.cat([positions[:1], resized.to(positions.dtype)])
 

@@ -1,9 +1,9 @@
-"""open_clip's VisionTransformer with prompt tokens at the input and before every layer (VPT, arXiv 2203.12119).
+r"""open_clip's VisionTransformer with prompt tokens at the input and before every layer (VPT, arXiv 2203.12119).
 
 [class][patch 1 … patch P] + positions  [prompt 1 … n]  -> ln_pre -> block 0
 [replaced by deep_1]      -> block 1   … beyond the depth they pass on
 last block -> class token -> ln_post -> proj      the image
-\\-> value path  -> ln_post -> proj      its places
+\-> value path  -> ln_post -> proj      its places
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class ViTTower:
         if visual.patch_size[0] != visual.patch_size[1]:
             raise UserError(f"the image tower's patches are not square ({visual.patch_size}), which is not supported")
         self.width: int = visual.conv1.out_channels
+        self.embed_dim: int = visual.output_dim
         self.patch_size: int = visual.patch_size[0]
         self.n_layers: int = len(self._blocks)
 
@@ -111,4 +112,5 @@ class ViTTower:
         return torch.cat([first, patches], dim=1) + positions.to(patches.dtype)
 
     def _project(self, states: Tensor) -> Tensor:
-        return (states if self._visual.proj is None else states @ self._visual.proj).float()
+        projected: Tensor = states if self._visual.proj is None else states @ self._visual.proj
+        return projected.float()
