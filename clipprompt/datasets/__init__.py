@@ -1,0 +1,10 @@
+"""Labelled image sets: what is on disk, as tables; no protocol and no method is known here."""
+
+from __future__ import annotations
+
+from clipprompt.datasets.coco import load_coco
+from clipprompt.datasets.images import MultiLabelImages, open_image
+from clipprompt.datasets.labels import load_labels
+from clipprompt.datasets.select import load_dataset
+
+__all__ = ["MultiLabelImages", "load_coco", "load_dataset", "load_labels", "open_image"]

@@ -1,0 +1,71 @@
+"""What every reader checks before it believes a file."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from clipprompt.errors import UserError
+
+T = TypeVar("T", bound=Hashable)
+
+
+def plain_name(name: str) -> str:
+    """A class name as it is compared: lower case, underscores as spaces, single spaces."""
+    return " ".join(name.replace("_", " ").casefold().split())
+
+
+def first_repeated(values: Iterable[T]) -> T | None:
+    """The first entry that was there before, or None."""
+    seen: set[T] = set()
+    for value in values:
+        if value in seen:
+            return value
+        seen.add(value)
+    return None
+
+
+def check_images(paths: Iterable[tuple[str, Path]], where: Path) -> None:
+    """Checks that every listed image file exists.
+
+    Args:
+        paths: what to call the entry in the message (such as ``line 7``), and its path.
+        where: the file that lists them.
+
+    Raises:
+        UserError: naming the first missing image, and how many there are.
+    """
+    missing = [(label, path) for label, path in paths if not path.is_file()]
+    if missing:
+        label, path = missing[0]
+        more = f" ({len(missing)} are missing in all)" if len(missing) > 1 else ""
+        raise UserError(f"{where}, {label}: image {path} does not exist{more}; is --images the right folder?")
+
+
+def check_folder(folder: Path) -> None:
+    """Checks that ``folder`` is a folder.
+
+    Raises:
+        UserError: if it is not.
+    """
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"image folder {folder} {what}; give the folder of the pictures with --images")
+
+
+def read_utf8(path: Path) -> str:
+    """The text of a UTF-8 file, without a byte-order mark.
+
+    Raises:
+        UserError: if it is missing, unreadable, or not UTF-8 (then the line is named).
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}, line {line}: not UTF-8; save the file as UTF-8") from error

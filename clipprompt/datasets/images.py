@@ -1,0 +1,116 @@
+"""The one type that every reader of multi-label image sets returns."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from clipprompt.datasets._checks import first_repeated, plain_name
+from clipprompt.errors import UserError, nearest
+
+PRESENT, ABSENT, UNKNOWN = 1, 0, -1
+
+
+def open_image(path: str | Path) -> Image.Image:
+    """Decodes an image file completely, turned upright as its EXIF entry says, in RGB.
+
+    Raises:
+        UserError: naming the file, if it is missing or cannot be decoded to its end.
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            return upright.convert("RGB")
+    # Decoders raise whatever the broken bytes lead them to: OSError, SyntaxError, ValueError, struct.error, …
+    except Exception as error:
+        raise UserError(f"cannot read image {path}: {error or type(error).__name__}") from error
+
+
+@dataclass(frozen=True, eq=False)
+class MultiLabelImages:
+    """N images, C classes, and what is known of each pair.
+
+    Attributes:
+        name: what reports call the set.
+        items: N paths, or whatever ``open_item`` turns into an image.
+        classnames: C names, in column order.
+        targets: (N, C) int8 of 1 present, 0 absent, -1 unknown.
+        open_item: makes an upright RGB image of an item.
+        ids: N names that stay the same when the folder moves; they enter the split hash.
+    """
+
+    name: str
+    items: Sequence[Any]
+    classnames: tuple[str, ...]
+    targets: npt.NDArray[np.int8]
+    ids: tuple[str, ...]
+    open_item: Callable[[Any], Image.Image] = open_image
+
+    def __post_init__(self) -> None:
+        """Checks the shapes and the label values.
+
+        Raises:
+            UserError: if there is no image, no class, a class twice, or a value other than 1, 0, -1.
+        """
+        if not self.items:
+            raise UserError(f"{self.name}: there is no image in this set")
+        if not self.classnames:
+            raise UserError(f"{self.name}: there is no class in this set")
+        if (twice := first_repeated(plain_name(name) for name in self.classnames)) is not None:
+            raise UserError(f"{self.name}: class {twice!r} is there twice")
+        shape = (len(self.items), len(self.classnames))
+        if self.targets.shape != shape or len(self.ids) != shape[0]:
+            raise UserError(f"{self.name}: targets {self.targets.shape} and {len(self.ids)} ids do not fit {shape}")
+        if wrong := sorted(set(np.unique(self.targets).tolist()) - {PRESENT, ABSENT, UNKNOWN}):
+            raise UserError(f"{self.name}: label {wrong[0]} is not one of 1 (present), 0 (absent), -1 (unknown)")
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return self.open_item(self.items[index])
+
+    def with_classes(self, classnames: Iterable[str]) -> MultiLabelImages:
+        """The same images with the columns of ``classnames`` alone, in that order and under those names.
+
+        Names are matched without regard to case, and with underscores as spaces.
+
+        Raises:
+            UserError: if a class is not among those of the set.
+        """
+        wanted = tuple(classnames)
+        column = {plain_name(name): index for index, name in enumerate(self.classnames)}
+        for name in wanted:
+            if plain_name(name) not in column:
+                hint = nearest(plain_name(name), column)
+                raise UserError(f"{self.name} has no labels for class {name!r}{hint}; choose among its classes")
+        columns = [column[plain_name(name)] for name in wanted]
+        return replace(self, classnames=wanted, targets=np.ascontiguousarray(self.targets[:, columns]))
+
+    def subset(self, indices: Sequence[int]) -> MultiLabelImages:
+        """The images at ``indices``, in that order."""
+        picked = list(indices)
+        return replace(
+            self,
+            items=[self.items[index] for index in picked],
+            ids=tuple(self.ids[index] for index in picked),
+            targets=self.targets[picked],
+        )
+
+    def split_hash(self) -> str:
+        """16 hex digits of the image ids, their order and all labels: equal hashes mean comparable numbers."""
+        digest = hashlib.sha256(json.dumps([self.ids, self.targets.shape]).encode())
+        digest.update(np.ascontiguousarray(self.targets).tobytes())
+        return digest.hexdigest()[:16]
+
+    def class_hash(self) -> str:
+        """16 hex digits of the class names in their order."""
+        return hashlib.sha256(json.dumps(self.classnames).encode()).hexdigest()[:16]

@@ -1,0 +1,95 @@
+"""A folder of pictures with a table of labels: CSV, TSV or JSON lines.
+
+The table's first line names its columns. Two layouts::
+
+    path,labels                     path,cat,dog,red bus
+    a.jpg,cat|red bus               a.jpg,1,0,1
+    sub/b.png,                      sub/b.png,0,-1,0
+
+On the left, labels are separated by ``|`` or ``;``, and what is not named is absent. On the right every class has its
+column, of 1 present, 0 absent, -1 unknown. The path column may also be called ``image``, ``file``, ``filename`` or
+``file_name``, the other one ``label``. Paths are relative to the image folder. JSON lines say the same::
+
+    {"path": "a.jpg", "labels": ["cat", "red bus"]}
+    {"path": "sub/b.png", "labels": {"dog": -1}}
+
+where a class that an object does not name is absent. Files are UTF-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipprompt.datasets._checks import check_folder, check_images, plain_name
+from clipprompt.datasets._label_files import Entry, read_entries
+from clipprompt.datasets.images import ABSENT, MultiLabelImages
+from clipprompt.errors import UserError, nearest
+
+
+def load_labels(
+    table: str | Path,
+    images: str | Path | None = None,
+    *,
+    classnames: Sequence[str] | None = None,
+    name: str | None = None,
+) -> MultiLabelImages:
+    """Reads a table of labels; the module's text describes the layouts.
+
+    Args:
+        table: a file ending in ``.csv``, ``.tsv`` or ``.jsonl``.
+        images: the folder that its paths are relative to; by default the table's own.
+        classnames: the classes and their order. By default those of the header, or in alphabetical order all that
+            the table names.
+        name: what reports call the set; by default the file's name without its ending.
+
+    Raises:
+        UserError: naming the file and the line of what is wrong.
+    """
+    path = Path(table)
+    folder = Path(images) if images is not None else path.parent
+    check_folder(folder)
+    columns, entries = read_entries(path)
+    _check_unique(path, entries)
+    check_images(((f"line {entry.line}", folder / entry.path) for entry in entries), path)
+    named = columns or tuple(sorted({label for entry in entries for label in entry.labels}))
+    classes = tuple(classnames) if classnames is not None else named
+    return MultiLabelImages(
+        name=name or path.stem,
+        items=[folder / entry.path for entry in entries],
+        classnames=classes,
+        targets=_targets(path, entries, classes, columns),
+        ids=tuple(entry.path for entry in entries),
+    )
+
+
+def _check_unique(path: Path, entries: Sequence[Entry]) -> None:
+    if not entries:
+        raise UserError(f"{path} lists no image")
+    lines: dict[str, int] = {}
+    for entry in entries:
+        if (before := lines.setdefault(entry.path, entry.line)) != entry.line:
+            raise UserError(f"{path}, line {entry.line}: {entry.path} is already in line {before}")
+
+
+def _targets(
+    path: Path, entries: Sequence[Entry], classes: Sequence[str], columns: Sequence[str]
+) -> np.ndarray[Any, np.dtype[np.int8]]:
+    column = {plain_name(name): index for index, name in enumerate(classes)}
+    known = {plain_name(name) for name in columns}
+    for name in classes if columns else ():
+        if plain_name(name) not in known:
+            raise UserError(f"{path} has no column for class {name!r}{nearest(name, columns)}")
+    targets = np.full((len(entries), len(classes)), ABSENT, dtype=np.int8)
+    for row, entry in enumerate(entries):
+        for label, value in entry.labels.items():
+            index = column.get(plain_name(label))
+            if index is not None:
+                targets[row, index] = value
+            elif not columns:  # a column may be left out on purpose; a label outside the class list is a mistake
+                hint = nearest(plain_name(label), column)
+                raise UserError(f"{path}, line {entry.line}: class {label!r} is not in the class list{hint}")
+    return targets
