@@ -1,0 +1,1 @@
+"""Captions: readers, synonyms, the matcher and the labelled corpus."""

@@ -1,0 +1,101 @@
+"""Labels captions: one automaton over all phrases of all classes.
+
+A block of captions becomes one byte string of whole words (see `_fold`), is searched once, and the matches are
+turned into labels by array operations. At every place the leftmost phrase wins, and of those the longest, so that
+"hot dog" hides "dog".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clipprompt.captions._fold import BREAK, CAPTION_END, fold_block
+from clipprompt.captions._phrases import Meaning, phrase_table
+from clipprompt.captions.labels import Labels
+from clipprompt.captions.synonyms import Vocabulary, load_classes
+
+# What may follow a noun that stands on its own: "an orange on a plate", but not "an orange cat".
+FOLLOWERS = frozenset(
+    b"about above across after against along among around as at because before behind being below beneath beside "
+    b"besides between beyond but by can down during for from had has have he in inside into is are it like near next "
+    b"not of off on onto out outside over past she sit sits sitting lay lays laying lie lies lying so than that the "
+    b"then there they through to toward towards under underneath until up upon was were when where which while who "
+    b"will with within without".split()
+) | {BREAK, CAPTION_END}
+_LINKS = frozenset([b"and", b"or"])
+# "an orange and a pear" is a fruit, "an orange and white cat" is none: behind "and" a new noun must begin.
+_DETERMINERS = frozenset(b"a an another her his its one other several some the their two three four".split())
+
+_BLOCK = 16384
+
+
+class Matcher:
+    """Finds the classes that captions name.
+
+    Args:
+        classes: anything that `load_classes` accepts.
+    """
+
+    def __init__(self, classes: str | Path | list[str] | tuple[str, ...] | Vocabulary) -> None:
+        from ahocorasick_rs import BytesAhoCorasick, Implementation, MatchKind
+
+        self.vocabulary = load_classes(classes)
+        self.phrases: dict[bytes, Meaning] = phrase_table(self.vocabulary)
+        # A table of transitions is quickest, and small for a closed list; very long lists take the compact form.
+        small = sum(map(len, self.phrases)) < 400_000
+        kind = Implementation.DFA if small else Implementation.ContiguousNFA
+        self._search = BytesAhoCorasick(list(self.phrases), MatchKind.LeftmostLongest, kind).find_matches_as_indexes
+        meanings = self.phrases.values()
+        self._sure = Labels.from_lists(meaning.labels for meaning in meanings)
+        self._alone = Labels.from_lists(meaning.alone for meaning in meanings)
+
+    @property
+    def classnames(self) -> list[str]:
+        """The class names; a label is an index into them."""
+        return self.vocabulary.classnames
+
+    def label(self, captions: Sequence[str]) -> Labels:
+        """The classes of each caption.
+
+        Args:
+            captions: B texts.
+
+        Returns:
+            Labels of the B captions, each ascending and without repetition.
+        """
+        blocks = [self._label_block(captions[i : i + _BLOCK]) for i in range(0, len(captions), _BLOCK)]
+        return blocks[0] if len(blocks) == 1 else Labels.concatenate(blocks)
+
+    def _label_block(self, captions: Sequence[str]) -> Labels:
+        haystack = fold_block(captions)
+        found = self._search(haystack)
+        flat = np.fromiter(chain.from_iterable(found), np.int64, 3 * len(found)).reshape(-1, 3)
+        phrase, start, end = flat[:, 0], flat[:, 1], flat[:, 2]
+        borders = np.flatnonzero(np.frombuffer(haystack, np.uint8) == CAPTION_END[0])
+        caption = np.searchsorted(borders, start)
+        keys = self._keys(self._sure, phrase, caption)
+        nouns = np.flatnonzero(self._alone.counts()[phrase])
+        nouns = nouns[[_stands_alone(haystack, int(end[i])) for i in nouns]] if len(nouns) else nouns
+        keys = np.unique(np.concatenate([keys, self._keys(self._alone, phrase[nouns], caption[nouns])]))
+        n_classes = len(self.vocabulary.entries)
+        offsets = np.searchsorted(keys, np.arange(len(captions) + 1, dtype=np.int64) * n_classes)
+        return Labels((keys % n_classes).astype(np.int32), offsets.astype(np.int64))
+
+    def _keys(self, meaning: Labels, phrase: NDArray[np.int64], caption: NDArray[np.int64]) -> NDArray[np.int64]:
+        """One number per (caption, class) pair that the matches say, so that sorting orders both."""
+        counts = meaning.counts()[phrase]
+        begin = np.repeat(meaning.offsets[phrase] - np.cumsum(counts) + counts, counts)
+        values = meaning.values[begin + np.arange(len(begin))]
+        return np.repeat(caption, counts) * len(self.vocabulary.entries) + values
+
+
+def _stands_alone(haystack: bytes, end: int) -> bool:
+    words = haystack[end : end + 80].split(None, 2)
+    if not words or words[0] in FOLLOWERS:
+        return True
+    return words[0] in _LINKS and (len(words) == 1 or words[1] in _DETERMINERS)
