@@ -1,0 +1,130 @@
+"""Prompt learners, one file per method. A file without an underscore is a learner, found by its name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from clipprompt.backbone import Backbone, load_backbone
+from clipprompt.errors import UserError, nearest
+from clipprompt.learners._base import BranchLogits, CaptionFeatures, ImageFeatures, Learner, LearnerOptions
+from clipprompt.learners._saving import read_description, read_weights, warn_if_another_backbone
+
+__all__ = [
+    "BranchLogits",
+    "CaptionFeatures",
+    "ImageFeatures",
+    "Learner",
+    "LearnerOptions",
+    "create_learner",
+    "learner_options",
+    "list_learners",
+    "load_learner",
+]
+
+
+def list_learners() -> list[str]:
+    """Names of all learners, sorted: the files of this folder."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def learner_options(name: str) -> type[LearnerOptions]:
+    """The options class of a learner.
+
+    Raises:
+        UserError: for an unknown name, with the nearest one suggested.
+    """
+    return _learner_class(name).Options
+
+
+def create_learner(
+    name: str, backbone: Backbone, classnames: Sequence[str], *, seed: int = 0, **options: Any
+) -> Learner:
+    """Creates a learner on a backbone.
+
+    Args:
+        name: one of ``list_learners()``.
+        backbone: the shared frozen CLIP.
+        classnames: in the order of the logits; underscores are read as spaces.
+        seed: of random contexts.
+        **options: fields of ``learner_options(name)``.
+
+    Raises:
+        UserError: for an unknown learner or option, a wrong value, or class names that cannot be used.
+    """
+    cls = _learner_class(name)
+    return _build(cls, backbone, classnames, check_options(name, options), seed)
+
+
+def check_options(name: str, options: dict[str, Any]) -> LearnerOptions:
+    """Validates the options of a learner.
+
+    Raises:
+        UserError: one line with the option, the wrong value and what is allowed.
+    """
+    cls = learner_options(name)
+    for key in options:
+        if key not in cls.model_fields:
+            known = ", ".join(cls.model_fields)
+            raise UserError(f"{name} has no option {key!r}{nearest(key, cls.model_fields)}; its options are {known}")
+    try:
+        return cls(**options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{name}: option {where} = {first['input']!r}: {first['msg'].lower()}") from error
+
+
+def load_learner(
+    folder: str | os.PathLike[str], backbone: Backbone | None = None, classnames: Sequence[str] | None = None
+) -> Learner:
+    """Loads a saved prompt.
+
+    Args:
+        folder: written by ``learner.save``, or a run folder.
+        backbone: the CLIP to use; None loads the recorded one.
+        classnames: other class names than the recorded ones.
+
+    Raises:
+        UserError: if the folder is not a prompt, is broken, or does not fit the backbone.
+    """
+    path = Path(folder)
+    found = read_description(path)
+    recorded = found["backbone"]
+    if backbone is None:
+        backbone = load_backbone(str(recorded.get("name")), recorded.get("pretrained"))
+    else:
+        warn_if_another_backbone(recorded, backbone, path)
+    cls = _learner_class(found["method"])
+    learner = _build(cls, backbone, found["classnames"], check_options(found["method"], found["options"]), seed=0)
+    learner.load_state_dict(read_weights(path, learner), strict=True)
+    if classnames is not None:
+        learner.set_classes(classnames)
+    return learner
+
+
+def _build(
+    cls: type[Learner], backbone: Backbone, classnames: Sequence[str], options: LearnerOptions, seed: int
+) -> Learner:
+    learner = cls(backbone, options, torch.Generator().manual_seed(seed), len(classnames))
+    learner.set_classes(classnames)
+    return learner
+
+
+def _learner_class(name: str) -> type[Learner]:
+    known = list_learners()
+    if name not in known:
+        raise UserError(f"there is no method {name!r}{nearest(name, known)}; choose one of {', '.join(known)}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    for _, cls in inspect.getmembers(module, inspect.isclass):
+        if issubclass(cls, Learner) and cls.__module__ == module.__name__:
+            return cls
+    raise TypeError(f"{module.__name__} defines no Learner")

@@ -1,0 +1,236 @@
+"""The contract of a learner: all trainable parameters and no CLIP weight, split into a frozen and a learnt part.
+
+    images  --encode_images (frozen, cacheable)--> ImageFeatures --logits_from--> logits --+
+                                                                                           +--> loss
+    captions --encode_captions (frozen, cacheable)--> CaptionFeatures --loss_from----------+
+
+``forward`` and ``loss`` are the two parts in a row; training and evaluation call the parts, so that what no learnable
+number can change is computed once.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from clipprompt.backbone import Backbone, Hidden
+from clipprompt.errors import UserError
+from clipprompt.learners._saving import write_prompt
+
+
+class ImageFeatures(NamedTuple):
+    """What the frozen image tower says of a batch: float32, L2-normalised.
+
+    Attributes:
+        global_: (B, E).
+        local: (B, P, E), one per place.
+    """
+
+    global_: Tensor
+    local: Tensor
+
+
+class CaptionFeatures(NamedTuple):
+    """Token features of a batch of captions, one caption after another, without padding.
+
+    Attributes:
+        tokens: float32 (T, E), L2-normalised; each caption's last one is its end token.
+        lengths: long (B,), summing to T.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+
+
+class BranchLogits(NamedTuple):
+    """Logits of the global branch, the local branch, and their mean: each (B, C)."""
+
+    global_: Tensor
+    local: Tensor
+    merged: Tensor
+
+
+Features = ImageFeatures | CaptionFeatures
+
+
+class LearnerOptions(BaseModel):
+    """Options of a learner: a field is a configuration key and an argument of ``create_learner``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Learner(nn.Module, ABC):
+    """Base of all learners.
+
+    ``parameters()`` is the trainable set and ``state_dict()`` the checkpoint. The backbone is a plain reference.
+
+    Attributes:
+        Options: the class of its options.
+        trains_on: what ``loss`` takes first, images or token ids of captions.
+        image_side_is_frozen: image features can be computed once.
+        backbone: the shared frozen CLIP.
+        options: the options in force.
+        classnames: in the order of the logits.
+    """
+
+    Options: ClassVar[type[LearnerOptions]]
+    trains_on: ClassVar[Literal["captions", "images"]] = "images"
+    image_side_is_frozen: ClassVar[bool] = True
+
+    def __init__(self, backbone: Backbone, options: LearnerOptions, generator: torch.Generator, n_classes: int) -> None:
+        """A learner makes its parameters here.
+
+        Args:
+            backbone: the shared frozen CLIP.
+            options: an instance of the learner's ``Options``.
+            generator: source of random parameters, on the CPU.
+            n_classes: for class-specific parameters; the names come with ``set_classes``.
+        """
+        super().__init__()
+        self.backbone = backbone
+        self.options = options
+        self.classnames: tuple[str, ...] = ()
+        self._remembered: tuple[Hashable, Tensor] | None = None
+
+    @property
+    def name(self) -> str:
+        """The learner's file name, which is its name everywhere."""
+        return type(self).__module__.rpartition(".")[2]
+
+    def set_classes(self, classnames: Sequence[str]) -> None:
+        """Takes other class names with the same prompt; nothing is trained again.
+
+        Raises:
+            UserError: for no, empty, duplicate or too long names.
+        """
+        cleaned = check_classnames(classnames)
+        self._embed_classes(cleaned)
+        self.classnames = tuple(classnames)
+        self._remembered = None
+
+    def text_features(self) -> Tensor:
+        """Text features, L2-normalised float32: (C, E), or (n_prompts, C, E) for several prompts per class.
+
+        Without gradients they are computed once and kept until a parameter or the classes change.
+        """
+        if torch.is_grad_enabled():
+            return self._compute_text_features()
+        key = tuple((id(p), p._version) for p in self.parameters())
+        if self._remembered is None or self._remembered[0] != key:
+            self._remembered = (key, self._compute_text_features())
+        return self._remembered[1]
+
+    def class_features(self) -> Tensor:
+        """One L2-normalised feature per class, float32 (C, E); of several prompts the first, global one."""
+        features = self.text_features()
+        return features if features.dim() == 2 else features[0]
+
+    def encode_images(self, images: Tensor) -> ImageFeatures:
+        """The frozen part for images (B, 3, H, W), as the backbone's transform makes them."""
+        with torch.no_grad():
+            return self.features_from(self.backbone.vision.trunk(images.to(self.backbone.device)))
+
+    def encode_captions(self, token_ids: Tensor) -> CaptionFeatures:
+        """The frozen part for captions, token ids (B, L): every token up to the end token, start token included."""
+        text = self.backbone.text
+        with torch.no_grad():
+            tokens = F.normalize(text.encode_all_tokens(token_ids), dim=-1)
+            lengths = text.end_positions(token_ids.to(tokens.device)) + 1
+            present = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+            return CaptionFeatures(tokens[present], lengths)
+
+    def features_from(self, hidden: Hidden) -> ImageFeatures:
+        """Reads the image tower's trunk, which several learners may share."""
+        positional = self.image_encoding_key() == "positional"
+        with torch.no_grad():
+            return ImageFeatures(
+                F.normalize(self.backbone.vision.pool(hidden, positional=positional), dim=-1),
+                F.normalize(self.backbone.vision.project(hidden), dim=-1),
+            )
+
+    def image_encoding_key(self) -> Hashable:
+        """Learners with equal keys read the same image features from one trunk."""
+        return "positional"
+
+    @abstractmethod
+    def branch_logits_from(self, features: Features) -> BranchLogits:
+        """Logits of both branches from encoded images or captions."""
+
+    @abstractmethod
+    def logits_from(self, features: Features) -> Tensor:
+        """The learner's logits (B, C) from encoded images or captions."""
+
+    @abstractmethod
+    def loss_from(self, features: Features, labels: Tensor) -> Tensor:
+        """The training loss (scalar) from encoded images or captions."""
+
+    def image_logits(self, images: Tensor) -> BranchLogits:
+        """Logits of both branches for images (B, 3, H, W)."""
+        return self.branch_logits_from(self.encode_images(images))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (B, C) for images (B, 3, H, W)."""
+        return self.logits_from(self.encode_images(images))
+
+    def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Training loss.
+
+        Args:
+            inputs: images (B, 3, H, W), or token ids (B, L) for a learner that trains on captions.
+            labels: long (B,) or multi-hot (B, C); 1 present, 0 absent, -1 unknown.
+        """
+        features = self.encode_captions(inputs) if self.trains_on == "captions" else self.encode_images(inputs)
+        return self.loss_from(features, labels.to(self.backbone.device))
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes ``prompt.safetensors`` and ``prompt.json``: the parameters, method, options, class names, backbone.
+
+        Raises:
+            UserError: if the folder cannot be written to.
+        """
+        write_prompt(self, Path(folder))
+
+    @abstractmethod
+    def _embed_classes(self, names: list[str]) -> None:
+        """Derives from cleaned class names whatever the text tower needs."""
+
+    @abstractmethod
+    def _compute_text_features(self) -> Tensor:
+        """The text features, with gradients."""
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        # Prompts, and what is derived from the class names, stay float32 whatever .half() or .to(dtype) asks for.
+        moved = super()._apply(lambda t: _keep_float32(t, fn(t)), recurse)  # type: ignore[no-untyped-call]
+        self._remembered = None
+        return moved
+
+
+def check_classnames(classnames: Sequence[str]) -> list[str]:
+    """Class names as a prompt says them: underscores are spaces, and a final full stop is left to the prompt.
+
+    Raises:
+        UserError: for a bare string, no names, an empty name, or a name given twice.
+    """
+    if isinstance(classnames, str):
+        raise UserError(f"class names are a list of strings, not one string: [{classnames!r}] for a single class")
+    if len(classnames) == 0:
+        raise UserError("there are no class names")
+    cleaned = [" ".join(str(name).replace("_", " ").split()).removesuffix(".") for name in classnames]
+    for position, (name, raw) in enumerate(zip(cleaned, classnames, strict=True)):
+        if not name:
+            raise UserError(f"class name {position + 1} is empty: {raw!r}")
+        if name in cleaned[:position]:
+            raise UserError(f"class name {raw!r} is given twice")
+    return cleaned
+
+
+def _keep_float32(before: Tensor, after: Tensor) -> Tensor:
+    return before.to(after.device) if before.dtype == torch.float32 and after.dtype != torch.float32 else after

@@ -1,0 +1,65 @@
+"""Global and local branches: cosines with the whole, and with the parts weighted by how much they look like the class.
+
+    local_c = sum over parts of  cos(part, c) * softmax over parts of (spatial_scale * cos(part, c))
+
+(TaI-DPT, arXiv 2211.12739, equations 3 and 4.) Parts are places of an image, or tokens of a caption.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from clipprompt.learners._base import BranchLogits, CaptionFeatures, Features, ImageFeatures
+
+
+def branch_logits(
+    features: Features,
+    text_global: Tensor,
+    text_local: Tensor,
+    logit_scale: float | Tensor,
+    spatial_scale: float | Tensor,
+) -> BranchLogits:
+    """Logits of both branches and their mean.
+
+    Args:
+        features: of images, or of captions.
+        text_global: (C, E) for the global branch.
+        text_local: (C, E) for the local branch.
+        logit_scale: factor of both.
+        spatial_scale: sharpness of the softmax over parts.
+
+    Returns:
+        Three tensors (B, C).
+    """
+    whole = logit_scale * global_cosines(features, text_global)
+    part = logit_scale * local_cosines(features, text_local, spatial_scale)
+    return BranchLogits(whole, part, (whole + part) / 2)
+
+
+def global_cosines(features: Features, text: Tensor) -> Tensor:
+    """Cosines (B, C) of the image's own feature, or of the caption's end token."""
+    if isinstance(features, ImageFeatures):
+        return features.global_ @ text.T
+    ends = features.lengths.cumsum(0) - 1
+    return features.tokens[ends] @ text.T
+
+
+def local_cosines(features: Features, text: Tensor, spatial_scale: float | Tensor) -> Tensor:
+    """Cosines (B, C) of the parts, averaged with softmax weights."""
+    if isinstance(features, ImageFeatures):
+        cosines = features.local @ text.T
+        return (cosines * (spatial_scale * cosines).softmax(dim=1)).sum(dim=1)
+    cosines, absent = _pad(features, features.tokens @ text.T)
+    weights = (spatial_scale * cosines).masked_fill(absent, -torch.inf).softmax(dim=1)
+    return (cosines * weights).sum(dim=1)
+
+
+def _pad(features: CaptionFeatures, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Ragged values (T, C) to (B, longest, C), and where (B, longest, 1) there is only padding."""
+    lengths = features.lengths
+    longest = int(lengths.max())
+    present = torch.arange(longest, device=lengths.device) < lengths[:, None]
+    padded = values.new_zeros(len(lengths), longest, values.shape[-1])
+    padded[present] = values
+    return padded, ~present[..., None]

@@ -1,0 +1,86 @@
+"""Zero-shot CLIP (Radford 2021, arXiv 2103.00020, 3.1.2): hand-written templates, nothing learnt.
+
+    "a photo of a {}."  x  class names  -> text tower -> normalise -> mean over templates -> normalise [-> centre]
+
+The local branch is TaI-DPT's baseline (arXiv 2211.12739, table 1): dense features, softmax-weighted with CLIP's scale.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from clipprompt.backbone import Backbone
+from clipprompt.errors import UserError
+from clipprompt.learners._base import BranchLogits, Features, Learner, LearnerOptions
+from clipprompt.learners._dense import branch_logits, global_cosines
+
+
+class ZeroShotOptions(LearnerOptions):
+    """Options of ``zero_shot``."""
+
+    templates: tuple[str, ...] = Field(
+        ("a photo of a {}.",), min_length=1, description="sentences with {} for the class name"
+    )
+    centre: bool = Field(False, description="subtract the class mean from the text features")
+    positional: bool = Field(True, description="pool the image with positions (CLIP), or without (TaI-DPT)")
+    spatial_scale: float | None = Field(None, description="sharpness of the local branch; CLIP's logit scale when null")
+
+
+class ZeroShot(Learner):
+    """CLIP with hand-written templates. It has no parameters.
+
+    With ``centre`` the mean over classes is subtracted from the text features: what all classes share tells nothing
+    about which of them is in the picture.
+    """
+
+    Options: ClassVar[type[LearnerOptions]] = ZeroShotOptions
+    options: ZeroShotOptions
+
+    def __init__(
+        self, backbone: Backbone, options: ZeroShotOptions, generator: torch.Generator, n_classes: int
+    ) -> None:
+        super().__init__(backbone, options, generator, n_classes)
+        for template in options.templates:
+            if "{}" not in template:
+                raise UserError(f"template {template!r} has no {{}} for the class name")
+        self.register_buffer("_text", torch.empty(0), persistent=False)
+
+    def image_encoding_key(self) -> str:
+        """With positions as CLIP pools, or without as TaI-DPT does."""
+        return "positional" if self.options.positional else "plain"
+
+    def branch_logits_from(self, features: Features) -> BranchLogits:
+        """Both branches with CLIP's logit scale."""
+        text, scale = self.text_features(), self.backbone.logit_scale
+        return branch_logits(features, text, text, scale, self.options.spatial_scale or scale)
+
+    def logits_from(self, features: Features) -> Tensor:
+        """CLIP's logits: the global branch."""
+        return self.backbone.logit_scale * global_cosines(features, self.text_features())
+
+    def loss_from(self, features: Features, labels: Tensor) -> Tensor:
+        """There is nothing to train.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError("zero_shot has nothing to train")
+
+    def _compute_text_features(self) -> Tensor:
+        return self._text
+
+    def _embed_classes(self, names: list[str]) -> None:
+        if self.options.centre and len(names) == 1:
+            raise UserError("centre=True needs at least two classes: the mean of one is itself")
+        features = torch.stack([self._encode(template, names) for template in self.options.templates]).mean(dim=0)
+        features = F.normalize(features, dim=-1)
+        self._text = F.normalize(features - features.mean(dim=0), dim=-1) if self.options.centre else features
+
+    def _encode(self, template: str, names: list[str]) -> Tensor:
+        tokens = self.backbone.tokenize([template.replace("{}", name) for name in names])
+        return F.normalize(self.backbone.encode_text(tokens), dim=-1)

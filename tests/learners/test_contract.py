@@ -1,0 +1,172 @@
+"""What every learner must do, run over every file of ``learners/``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import clipprompt
+from clipprompt.backbone import Backbone
+from clipprompt.errors import UserError
+from clipprompt.learners import Learner, create_learner, learner_options, list_learners, load_learner
+from tests.conftest import Golden, assert_close
+
+NAMES = ["cat", "traffic light", "hot_dog", "Boeing 737-200", "crème brûlée", "犬"]
+ROOT = Path(clipprompt.__file__).parents[1]
+learners = pytest.mark.parametrize("name", list_learners())
+Create = Callable[..., Learner]
+
+
+@pytest.fixture
+def create(tiny_backbone: Backbone) -> Create:
+    def make(name: str, classnames: list[str] | None = None, **options: Any) -> Learner:
+        return create_learner(name, tiny_backbone, NAMES if classnames is None else classnames, **options)
+
+    return make
+
+
+def _images(learner: Learner, inputs: Golden) -> torch.Tensor:
+    return inputs["images_vit" if learner.backbone.image_size == 64 else "images_rn"]
+
+
+def test_learners_configs_and_tests_are_the_same_set() -> None:
+    tests = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")} - {"contract"}
+    configs = {path.stem for path in (ROOT / "configs" / "methods").glob("*.yaml")}
+    assert set(list_learners()) == tests == configs
+
+
+@learners
+def test_parameters_are_the_whole_state_and_float32(create: Create, name: str) -> None:
+    learner = create(name)
+    assert set(learner.state_dict()) == set(dict(learner.named_parameters()))
+    assert all(p.dtype == torch.float32 and p.requires_grad for p in learner.parameters())
+
+
+@learners
+def test_prompts_stay_float32_when_asked_to_be_half(create: Create, name: str, inputs: Golden) -> None:
+    learner = create(name)
+    before = learner(_images(learner, inputs))
+    learner.half()
+    assert all(p.dtype == torch.float32 for p in learner.parameters())
+    assert torch.equal(learner(_images(learner, inputs)), before)
+
+
+@learners
+def test_gradients_reach_the_prompts_and_nothing_else(create: Create, name: str, inputs: Golden) -> None:
+    learner = create(name)
+    if not list(learner.parameters()):
+        pytest.skip(f"{name} has no parameters")
+    labels = torch.zeros(6, len(NAMES))
+    labels[:, :2] = 1
+    trains_on = inputs["caption_tokens"] if learner.trains_on == "captions" else _images(learner, inputs)
+    learner.loss(trains_on, labels[: len(trains_on)]).backward()
+    for parameter in learner.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.abs().max() > 0
+    assert all(p.grad is None for p in learner.backbone.model.parameters())
+
+
+@learners
+def test_saved_and_loaded_it_gives_the_same_logits(create: Create, name: str, inputs: Golden, tmp_path: Path) -> None:
+    learner = create(name, seed=3)
+    learner.save(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["prompt.json", "prompt.safetensors"]
+    again = load_learner(tmp_path, learner.backbone)
+    assert again.classnames == tuple(NAMES)
+    assert again.options == learner.options
+    assert torch.equal(again(_images(learner, inputs)), learner(_images(learner, inputs)))
+
+
+@learners
+def test_new_class_names_after_training_equal_a_fresh_start_with_them(
+    create: Create, name: str, inputs: Golden
+) -> None:
+    learner, fresh = create(name), create(name, ["zebra", "okapi"])
+    learner(_images(learner, inputs))  # fills whatever is remembered
+    learner.set_classes(["zebra", "okapi"])
+    fresh.load_state_dict(learner.state_dict())
+    assert learner.classnames == ("zebra", "okapi")
+    assert torch.equal(learner(_images(learner, inputs)), fresh(_images(learner, inputs)))
+
+
+@learners
+def test_remembered_text_features_follow_the_parameters(create: Create, name: str, inputs: Golden) -> None:
+    learner = create(name)
+    if not list(learner.parameters()):
+        pytest.skip(f"{name} has no parameters")
+    with torch.no_grad():
+        before = learner(_images(learner, inputs))
+        for parameter in learner.parameters():
+            parameter.add_(0.1)
+        after = learner(_images(learner, inputs))
+    assert not torch.equal(before, after)
+    assert_close(after, learner(_images(learner, inputs)), 1e-6)
+
+
+@learners
+@pytest.mark.parametrize("classnames", [["cat"], [f"class {i}" for i in range(1000)], ["word " * 60]])
+def test_one_class_a_thousand_and_long_names(create: Create, name: str, classnames: list[str], inputs: Golden) -> None:
+    options = {"n_ctx": 4} if "n_ctx" in learner_options(name).model_fields else {}
+    learner = create(name, classnames, **options)
+    logits = learner(_images(learner, inputs))
+    assert logits.shape == (len(_images(learner, inputs)), len(classnames))
+    assert torch.isfinite(logits).all()
+
+
+@learners
+def test_class_features_are_unit_vectors(create: Create, name: str) -> None:
+    features = create(name).class_features()
+    assert features.shape == (len(NAMES), 64)
+    assert_close(features.norm(dim=-1), torch.ones(len(NAMES)), 1e-5)
+
+
+@learners
+def test_a_seed_means_the_same_prompts_and_leaves_the_global_state_alone(create: Create, name: str) -> None:
+    state = torch.random.get_rng_state()
+    first, second, other = create(name, seed=1), create(name, seed=1), create(name, seed=2)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for key, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[key])
+    if first.state_dict():
+        assert any(not torch.equal(v, other.state_dict()[k]) for k, v in first.state_dict().items())
+
+
+BAD_NAMES = [
+    ([], "there are no class names"),
+    (["cat", "cat"], "'cat' is given twice"),
+    (["hot dog", "hot_dog"], "'hot_dog' is given twice"),
+    (["cat", " "], "class name 2 is empty"),
+    (["word " * 90], "too long"),
+    ("cat", "not one string"),
+]
+
+
+@learners
+@pytest.mark.parametrize(("classnames", "message"), BAD_NAMES)
+def test_bad_class_names_get_one_line(create: Create, name: str, classnames: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        create(name, classnames)
+    assert "\n" not in str(error.value)
+
+
+@learners
+def test_unknown_options_suggest_the_nearest(create: Create, name: str) -> None:
+    field = next(iter(learner_options(name).model_fields))
+    with pytest.raises(UserError, match=f"did you mean '{field}'"):
+        create(name, **{f"{field}x": 1})
+
+
+@learners
+def test_options_of_the_wrong_kind_name_the_option(create: Create, name: str) -> None:
+    field = next(iter(learner_options(name).model_fields))
+    with pytest.raises(UserError, match=f"option {field}"):
+        create(name, **{field: {"a": 1}})
+
+
+def test_an_unknown_learner_suggests_the_nearest(tiny_vit_backbone: Backbone) -> None:
+    with pytest.raises(UserError, match="did you mean 'tai_dpt'"):
+        create_learner("tai_dtp", tiny_vit_backbone, ["cat"])
