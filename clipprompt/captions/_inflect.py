@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from clipprompt.captions._english import is_function_word
+
 if TYPE_CHECKING:
     import inflect
 
@@ -20,6 +22,8 @@ def _engine() -> inflect.engine:
 @lru_cache(maxsize=65536)
 def plurals(phrase: str) -> tuple[str, ...]:
     """The plural of a phrase's head noun: "glass of wine" gives "glasses of wine". Empty when there is none."""
+    if is_function_word(phrase.split()[-1]):
+        return ()
     try:
         plural = _engine().plural_noun(phrase)  # type: ignore[arg-type]
     except Exception:
@@ -31,6 +35,8 @@ def plurals(phrase: str) -> tuple[str, ...]:
 @lru_cache(maxsize=65536)
 def singulars(phrase: str) -> tuple[str, ...]:
     """The singular of a name that is a plural: "birds" gives "bird", "cat" gives nothing."""
+    if phrase.endswith(("ss", "us")):
+        return ()  # "glass" and "bus" only look like plurals
     try:
         singular = _engine().singular_noun(phrase)  # type: ignore[arg-type]
     except Exception:

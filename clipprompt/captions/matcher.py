@@ -14,22 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from clipprompt.captions._fold import BREAK, CAPTION_END, fold_block
+from clipprompt.captions._english import stands_alone
+from clipprompt.captions._fold import CAPTION_END, fold_block
 from clipprompt.captions._phrases import Meaning, phrase_table
 from clipprompt.captions.labels import Labels
 from clipprompt.captions.synonyms import Vocabulary, load_classes
-
-# What may follow a noun that stands on its own: "an orange on a plate", but not "an orange cat".
-FOLLOWERS = frozenset(
-    b"about above across after against along among around as at because before behind being below beneath beside "
-    b"besides between beyond but by can down during for from had has have he in inside into is are it like near next "
-    b"not of off on onto out outside over past she sit sits sitting lay lays laying lie lies lying so than that the "
-    b"then there they through to toward towards under underneath until up upon was were when where which while who "
-    b"will with within without".split()
-) | {BREAK, CAPTION_END}
-_LINKS = frozenset([b"and", b"or"])
-# "an orange and a pear" is a fruit, "an orange and white cat" is none: behind "and" a new noun must begin.
-_DETERMINERS = frozenset(b"a an another her his its one other several some the their two three four".split())
 
 _BLOCK = 16384
 
@@ -80,7 +69,7 @@ class Matcher:
         caption = np.searchsorted(borders, start)
         keys = self._keys(self._sure, phrase, caption)
         nouns = np.flatnonzero(self._alone.counts()[phrase])
-        nouns = nouns[[_stands_alone(haystack, int(end[i])) for i in nouns]] if len(nouns) else nouns
+        nouns = nouns[[stands_alone(haystack, int(end[i])) for i in nouns]] if len(nouns) else nouns
         keys = np.unique(np.concatenate([keys, self._keys(self._alone, phrase[nouns], caption[nouns])]))
         n_classes = len(self.vocabulary.entries)
         offsets = np.searchsorted(keys, np.arange(len(captions) + 1, dtype=np.int64) * n_classes)
@@ -92,10 +81,3 @@ class Matcher:
         begin = np.repeat(meaning.offsets[phrase] - np.cumsum(counts) + counts, counts)
         values = meaning.values[begin + np.arange(len(begin))]
         return np.repeat(caption, counts) * len(self.vocabulary.entries) + values
-
-
-def _stands_alone(haystack: bytes, end: int) -> bool:
-    words = haystack[end : end + 80].split(None, 2)
-    if not words or words[0] in FOLLOWERS:
-        return True
-    return words[0] in _LINKS and (len(words) == 1 or words[1] in _DETERMINERS)
