@@ -1,0 +1,1 @@
+"""Numbers about learners: metrics, and protocols that yield records."""

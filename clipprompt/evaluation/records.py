@@ -1,0 +1,41 @@
+"""``results.jsonl``: one record a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from clipprompt.errors import UserError
+from clipprompt.files import write_text
+
+
+def write_records(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Writes records as JSON lines, whole or not at all."""
+    lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_records(path: str | Path) -> list[dict[str, Any]]:
+    """Reads JSON lines.
+
+    Raises:
+        UserError: naming the file, and the line that is not a JSON object.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from error
+    records = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{path}, line {number}: broken JSON ({error.msg})") from error
+        if not isinstance(record, dict):
+            raise UserError(f"{path}, line {number}: not a record of results")
+        records.append(record)
+    return records

@@ -1,0 +1,1 @@
+"""Records of an evaluation as tables and pictures."""

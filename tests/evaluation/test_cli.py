@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from clipprompt.backbone import Backbone
+from clipprompt.cli.eval import app
+from clipprompt.datasets import open_image
+from clipprompt.errors import UserError
+from clipprompt.evaluation.records import read_records
+from clipprompt.learners import create_learner
+from tests.evaluation.conftest import CLASSES
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["multilabel", *map(str, arguments)])
+
+
+@pytest.fixture
+def request_(table: Path, tiny_folder: Path) -> list[str]:
+    return ["--dataset", str(table), "--backbone", str(tiny_folder), "--device", "cpu"]
+
+
+@pytest.fixture
+def prompt(backbone: Backbone, tmp_path: Path) -> Path:
+    create_learner("tai_dpt", backbone, CLASSES, n_ctx=2, seed=1).save(tmp_path / "prompt")
+    return tmp_path / "prompt"
+
+
+def test_table_goes_to_stdout_and_messages_to_stderr(request_: list[str], prompt: Path) -> None:
+    result = run(*request_, "--prompts", prompt, "--published", "voc2007")
+    assert result.exit_code == 0, result.output
+    rows = ("zero-shot CLIP", "zero-shot CLIP + local", "zero-shot CLIP, centred text", "TaI", "TaI-DPT")
+    assert all(f"  {row} " in result.stdout for row in rows)
+    assert "88.3" in result.stdout
+    assert "7 images in" in result.stderr
+    assert "1 unknown labels left out" in result.stderr
+    assert "images in" not in result.stdout
+
+
+def test_json_is_what_the_file_of_records_holds(request_: list[str], tmp_path: Path) -> None:
+    result = run(*request_, "--format", "json", "-o", tmp_path / "results.jsonl")
+    records = json.loads(result.stdout)
+    assert records == read_records(tmp_path / "results.jsonl")
+    assert [record["branch"] for record in records] == ["global", "merged"] * 2
+    assert all(0 <= record["mean_average_precision"] <= 1 for record in records)
+
+
+@pytest.mark.parametrize("output_format", ["csv", "md"])
+def test_text_formats_have_every_row(request_: list[str], output_format: str) -> None:
+    result = run(*request_, "--format", output_format)
+    assert result.stdout.count("zero-shot CLIP") == 4
+
+
+def test_branches_can_be_chosen(request_: list[str]) -> None:
+    result = run(*request_, "--branch", "local", "--format", "json")
+    assert {record["branch"] for record in json.loads(result.stdout)} == {"local"}
+
+
+def test_prompts_bring_their_backbone(table: Path, prompt: Path) -> None:
+    result = run("-d", table, "-p", f"mine={prompt}", "--device", "cpu", "--format", "csv")
+    assert result.exit_code == 0, result.output
+    names = [row["row"] for row in csv.DictReader(io.StringIO(result.stdout))]
+    assert names[-2:] == ["TaI, mine", "TaI-DPT, mine"]
+
+
+def test_one_name_makes_one_row_of_several_seeds(request_: list[str], backbone: Backbone, tmp_path: Path) -> None:
+    for seed in (1, 2):
+        create_learner("tai_dpt", backbone, CLASSES, n_ctx=2, seed=seed).save(tmp_path / str(seed))
+    result = run(*request_, "-p", f"x={tmp_path / '1'}", "-p", f"x={tmp_path / '2'}", "--format", "csv")
+    rows = {row["row"]: row for row in csv.DictReader(io.StringIO(result.stdout))}
+    assert rows["TaI-DPT, x"]["runs"] == "2"
+    assert float(rows["TaI-DPT, x"]["std_percent"]) >= 0
+
+
+def test_classes_come_from_a_file(request_: list[str], tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("tree\ncat\n")
+    result = run(*request_, "--classes", tmp_path / "names.txt", "--format", "json")
+    assert json.loads(result.stdout)[0]["classnames"] == ["tree", "cat"]
+
+
+def test_plot_is_drawn(request_: list[str], tmp_path: Path) -> None:
+    assert run(*request_, "--plot", tmp_path / "ap.png").exit_code == 0
+    assert open_image(tmp_path / "ap.png").size[0] > 500
+
+
+def test_drawn_scenes_need_no_file(tiny_folder: Path) -> None:
+    result = run("-d", "mini:val", "--scenes", 20, "--backbone", tiny_folder, "--device", "cpu", "--format", "json")
+    record = json.loads(result.stdout)[0]
+    assert (record["dataset"], record["n_images"], len(record["classnames"])) == ("mini:val", 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "tabel"], "unknown format 'tabel' (did you mean 'table'?)"),
+        (["--branch", "locl"], "unknown branch 'locl' (did you mean 'local'?)"),
+        (["--plot", "ap.jpeg"], "cannot draw ap.jpeg"),
+        (["--published", "voc"], "no published numbers for 'voc'"),
+        (["--prompts", "nowhere"], "--prompts nowhere: there is no folder"),
+        (["--dataset", "pictures"], "unknown dataset 'pictures'"),
+        (["--dataset", "nowhere.csv"], "cannot read nowhere.csv"),
+        (["--images", "nowhere"], "image folder nowhere does not exist"),
+        (["--classes", "voc2007"], "has no column for class 'aeroplane'"),
+        (["--precision", "fp16"], "fp16 does not work on a CPU"),
+        (["--backbone", "RN5O"], "there is no backbone 'RN5O'"),
+        (["--device", "tpu9"], "device 'tpu9' is not there"),
+    ],
+)
+def test_wrong_request_is_one_line_and_leaves_nothing(
+    request_: list[str], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    result = run(*request_, *arguments, "-o", tmp_path / "results.jsonl")
+    assert isinstance(result.exception, UserError)
+    assert message in str(result.exception)
+    assert "\n" not in str(result.exception)
+    assert result.stdout == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = """
+import sys
+from typer.testing import CliRunner
+from clipprompt.cli.eval import app
+assert CliRunner().invoke(app, ["multilabel", "--help"]).exit_code == 0
+heavy = {"torch", "numpy", "pandas", "matplotlib", "PIL", "open_clip"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

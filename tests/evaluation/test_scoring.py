@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from clipprompt.backbone import Backbone
+from clipprompt.datasets import MultiLabelImages
+from clipprompt.errors import UserError
+from clipprompt.evaluation.scoring import BRANCHES, score_images
+from clipprompt.learners import Learner, create_learner
+from tests.evaluation.conftest import CLASSES
+
+
+@pytest.fixture
+def learners(backbone: Backbone) -> dict[str, Learner]:
+    return {
+        "zero_shot": create_learner("zero_shot", backbone, CLASSES),
+        "centred": create_learner("zero_shot", backbone, CLASSES, centre=True),
+        "tai_dpt": create_learner("tai_dpt", backbone, CLASSES, n_ctx=4),
+    }
+
+
+def test_scores_are_the_learners_own(learners: dict[str, Learner], pictures: MultiLabelImages) -> None:
+    scores = score_images(learners, pictures, batch_size=3)
+    transform = next(iter(learners.values())).backbone.preprocess
+    assert transform is not None
+    images = torch.stack([transform(pictures[index]) for index in range(len(pictures))])
+    for name, learner in learners.items():
+        with torch.no_grad():
+            expected = learner.image_logits(images)
+        for branch, logits in zip(BRANCHES, expected, strict=True):
+            assert scores[name][branch].dtype == np.float32
+            np.testing.assert_allclose(scores[name][branch], logits.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 100])
+def test_batch_size_does_not_matter(learners: dict[str, Learner], pictures: MultiLabelImages, batch_size: int) -> None:
+    whole = score_images(learners, pictures)
+    parts = score_images(learners, pictures, batch_size=batch_size)
+    for name in learners:
+        np.testing.assert_allclose(parts[name]["merged"], whole[name]["merged"], rtol=1e-5, atol=1e-5)
+
+
+# Python 3.12 and later warn about every fork of a process with threads.
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_workers_do_not_matter(learners: dict[str, Learner], pictures: MultiLabelImages) -> None:
+    alone = score_images(learners, pictures, batch_size=3)
+    helped = score_images(learners, pictures, batch_size=3, workers=1)
+    for name in learners:
+        assert np.array_equal(helped[name]["merged"], alone[name]["merged"])
+
+
+def test_every_image_passes_the_trunk_once(
+    learners: dict[str, Learner], pictures: MultiLabelImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tower = learners["tai_dpt"].backbone.vision
+    seen: list[int] = []
+    trunk = tower.trunk
+
+    def count(images: torch.Tensor) -> Any:
+        seen.append(len(images))
+        return trunk(images)
+
+    monkeypatch.setattr(tower, "trunk", count)
+    score_images(learners, pictures, batch_size=4)
+    assert seen == [4, 3]
+
+
+def test_learner_whose_image_side_is_learnt_encodes_for_itself(
+    learners: dict[str, Learner], pictures: MultiLabelImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = score_images(learners, pictures)
+    own = learners["centred"]
+    encode = own.encode_images
+    monkeypatch.setattr(own, "image_side_is_frozen", False, raising=False)
+    monkeypatch.setattr(own, "encode_images", lambda images: encode(-images))
+    changed = score_images(learners, pictures)
+    assert np.array_equal(changed["tai_dpt"]["merged"], plain["tai_dpt"]["merged"])
+    assert np.abs(changed["centred"]["merged"] - plain["centred"]["merged"]).max() > 1e-3
+
+
+def test_trained_prompts_can_be_trained_on_after_scoring(
+    learners: dict[str, Learner], pictures: MultiLabelImages
+) -> None:
+    score_images(learners, pictures)
+    learner = learners["tai_dpt"]
+    tokens = learner.backbone.tokenize(["a cat", "a red bus under a tree"])
+    learner.loss(tokens, torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])).backward()
+    assert all(parameter.grad is not None for parameter in learner.parameters())
+
+
+def test_branch_that_is_not_there_is_named(learners: dict[str, Learner], pictures: MultiLabelImages) -> None:
+    scores = score_images(learners, pictures)
+    with pytest.raises(UserError, match="no branch 'locale' here; there is global, local, merged"):
+        scores["tai_dpt"]["locale"]
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_broken_image_is_named_in_one_line(
+    learners: dict[str, Learner], pictures: MultiLabelImages, tmp_path: Path, workers: int
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    broken = replace(pictures, items=[*pictures.items[:5], tmp_path / "broken.png", pictures.items[6]])
+    with pytest.raises(UserError, match=r"^cannot read image \S+broken\.png: [^\n]+$"):
+        score_images(learners, broken, workers=workers)
+
+
+def test_score_that_is_not_finite_is_an_error_that_names_it(
+    learners: dict[str, Learner], pictures: MultiLabelImages
+) -> None:
+    with torch.no_grad():
+        next(learners["tai_dpt"].parameters())[0, 0] = torch.nan
+    with pytest.raises(UserError, match=r"tai_dpt \(global\): the score of image 0\.png, class 'cat' is nan"):
+        score_images(learners, pictures)
+
+
+def test_other_class_names_are_refused(learners: dict[str, Learner], pictures: MultiLabelImages) -> None:
+    learners["centred"].set_classes(("cat", "tree", "red bus"))
+    with pytest.raises(UserError, match="centred: the learner's class names are not those of labels"):
+        score_images(learners, pictures)
+
+
+def test_two_backbones_are_refused(
+    learners: dict[str, Learner], pictures: MultiLabelImages, backbone: Backbone
+) -> None:
+    learners["other"] = create_learner("zero_shot", copy(backbone), CLASSES)
+    with pytest.raises(UserError, match="share one backbone"):
+        score_images(learners, pictures)
+
+
+@pytest.mark.parametrize(("options", "message"), [({"batch_size": 0}, "batch size 0"), ({"workers": -1}, "-1 workers")])
+def test_impossible_loading_is_refused(
+    learners: dict[str, Learner], pictures: MultiLabelImages, options: dict[str, int], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        score_images(learners, pictures, **options)
+
+
+def test_no_learner_is_refused(pictures: MultiLabelImages) -> None:
+    with pytest.raises(UserError, match="no learner"):
+        score_images({}, pictures)
+
+
+def test_backbone_without_transform_is_refused(pictures: MultiLabelImages, tiny_rn_backbone: Backbone) -> None:
+    learner = create_learner("zero_shot", tiny_rn_backbone, CLASSES)
+    with pytest.raises(UserError, match="has no image transform"):
+        score_images({"plain": learner}, pictures)

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from clipprompt.errors import UserError
+from clipprompt.reports.published import load_published
+from clipprompt.reports.tables import render_table
+from tests.reports.conftest import Make
+
+
+def test_markdown_marks_the_best_row_and_gives_the_spread(make_record: Make) -> None:
+    records = [make_record("TaI", 0.4, branch="global"), make_record(score=0.5), make_record(score=0.6, seed=2)]
+    assert render_table(records, "md", load_published("voc2007")).splitlines() == [
+        "mAP in percent: photos, 9 images, 2 classes, RN50 (openai)",
+        "",
+        "| row | mAP | runs | paper |",
+        "|---|---:|---:|---:|",
+        "| TaI | 40.0 | 1 | 86.0 |",
+        "| TaI-DPT | **55.0 ± 7.1** | 2 | 88.3 |",
+        "| ZSCLIP (paper) | – | – | 76.2 |",
+        "| ZSCLIP with the local branch (paper) | – | – | 77.3 |",
+    ]
+
+
+def test_markdown_escapes_what_would_end_a_cell(make_record: Make) -> None:
+    assert "| a\\|b | **50.0** |" in render_table([make_record("a|b")], "md")
+
+
+def test_csv_reads_back(make_record: Make) -> None:
+    text = render_table(
+        [make_record('say "a", b'), make_record("c", 0.25, control=True)], "csv", load_published("voc2007")
+    )
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert rows[0] == {
+        "row": 'say "a", b',
+        "map_percent": "50.000",
+        "std_percent": "",
+        "runs": "1",
+        "published_percent": "88.3",
+    }
+    assert rows[1]["map_percent"] == "25.000"
+    assert rows[1]["published_percent"] == ""
+
+
+def test_json_is_the_records_in_fractions(make_record: Make) -> None:
+    records = [make_record(average_precision=[None, 0.5])]
+    assert json.loads(render_table(records, "json")) == records
+
+
+def test_json_refuses_numbers_that_are_not_finite(make_record: Make) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        render_table([make_record(score=float("nan"))], "json")
+
+
+def test_terminal_table_fits_80_columns(make_record: Make) -> None:
+    records = [
+        make_record("a prompt with a name that goes on and on, far beyond what is wise, to no end"),
+        make_record(),
+    ]
+    lines = render_table(records, "table", load_published("voc2007")).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.split() == ["TaI-DPT", "50.0", "88.3"] for line in lines)
+
+
+def test_terminal_table_shows_square_brackets(make_record: Make) -> None:
+    assert "[red]x[/red]" in render_table([make_record("[red]x[/red]", dataset="[bold]")], "table")
+
+
+@pytest.mark.parametrize("name", ["markdown", "", "tabel"])
+def test_unknown_format_is_refused_with_the_known_ones(make_record: Make, name: str) -> None:
+    with pytest.raises(UserError, match="choose one of table, md, csv, json"):
+        render_table([make_record()], name)
