@@ -72,16 +72,21 @@ def multilabel(
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
     precision: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp16")] = "fp32",
 ) -> None:
-    """Score a labelled set: mAP and the AP of every class, for zero-shot CLIP and for every prompt given.
+    """Score a labelled set: mAP, and the AP of every class.
 
-    A table of labels begins with the line "path,labels" (labels separated by |), or with "path,CLASS,CLASS,..." (then 1
-    is present, 0 absent, -1 unknown). Prompts with one NAME are runs of one row: their mean and deviation are shown.
+    The rows are zero-shot CLIP, with and without the local branch, with the
+    class mean taken out of the text ("centred"), and every prompt given.
 
-      clipprompt eval multilabel -d annotations/instances_val2014.json --backbone RN50 --pretrained openai
+    A table of labels begins with the line "path,labels" (labels separated
+    by |) or "path,CLASS,CLASS,..." (1 present, 0 absent, -1 unknown).
+    Prompts with one NAME are runs of one row, shown as mean and deviation.
 
-      clipprompt eval multilabel -d labels.csv -p runs/mine -p runs/other --plot ap.png
+      clipprompt eval multilabel -d instances_val2014.json --images val2014
+        --backbone RN50 --pretrained openai --published coco2014
 
-      clipprompt eval multilabel -d mini -p TaI-DPT=runs/s1 -p TaI-DPT=runs/s2 -p TaI-DPT=runs/s3
+      clipprompt eval multilabel -d labels.csv -p runs/mine --plot ap.png
+
+      clipprompt eval multilabel -d mini -p mine=runs/s1 -p mine=runs/s2
     """
     from clipprompt.datasets import load_dataset
     from clipprompt.evaluation.multilabel import evaluate_multilabel
