@@ -58,6 +58,12 @@ class TextTower:
         self.context_length: int = self._positions.shape[0]
         self.n_layers: int = len(self._blocks)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type in which the layers compute; norms and positions may be kept in another."""
+        dtype: torch.dtype = self._blocks[0].attn.in_proj_weight.dtype
+        return dtype
+
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """Token embeddings, without positions.
 
@@ -109,7 +115,7 @@ class TextTower:
             groups, offset = prefix.shape[0], prefix.shape[1]
         used = int(ends.max()) + 1
         states = suffix[..., :used, :] + self._positions[offset : offset + used].float()
-        states = states.expand(groups, *states.shape[-3:]).to(self._positions.dtype)
+        states = states.expand(groups, *states.shape[-3:]).to(self.dtype)
         n_classes = states.shape[1]
         step = chunk_size or n_classes
         parts = []
@@ -153,13 +159,13 @@ class TextTower:
         tokens = tokens.to(self._positions.device)
         used = int(self.end_positions(tokens).max()) + 1
         states = self.embed_tokens(tokens[:, :used]) + self._positions[:used].float()
-        states = states.to(self._positions.dtype)
+        states = states.to(self.dtype)
         for block in self._blocks:
             states = run_block(block, states, causal=True)
         return self._project(states)
 
     def _run_prefix(self, prefix: Tensor, deep: Tensor | None) -> list[KeysValues]:
-        states = (prefix + self._positions[: prefix.shape[1]].float()).to(self._positions.dtype)
+        states = (prefix + self._positions[: prefix.shape[1]].float()).to(self.dtype)
         keys = []
         for layer, block in enumerate(self._blocks):
             if deep is not None and 1 <= layer <= deep.shape[0]:

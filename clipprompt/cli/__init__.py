@@ -1,0 +1,54 @@
+"""The command line: one small file per command. Commands parse, call and print; they import what they need when run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from clipprompt.cli import corpus, demo, synonyms, train
+from clipprompt.cli import eval as evaluate
+from clipprompt.errors import UserError
+
+app = typer.Typer(
+    name="clipprompt",
+    help="Adapt a frozen CLIP to a task by learning prompts.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.add_typer(evaluate.app, name="eval")
+app.add_typer(corpus.app, name="corpus")
+app.add_typer(synonyms.app, name="synonyms")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from clipprompt import __version__
+
+        typer.echo(f"clipprompt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Runs the command line. A user's mistake is one line on stderr and exit code 2."""
+    logging.basicConfig(format="clipprompt: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    try:
+        app()
+    except UserError as error:
+        print(f"clipprompt: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader of our output has gone, as in `clipprompt … | head`
+        sys.stderr.close()
+        sys.exit(0)

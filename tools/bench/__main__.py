@@ -1,0 +1,64 @@
+"""``python -m tools.bench [NAME ...]``: measures every comparison in one run and prints a table."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import platform
+import sys
+
+import torch
+
+from tools.bench._measure import Row
+
+
+def main(wanted: list[str]) -> int:
+    """Runs the benchmarks of this folder, or those named, and prints a Markdown table."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__()) if not module.name.startswith("_"))
+    unknown = [name for name in wanted if name not in names]
+    if unknown:
+        print(f"no benchmark {unknown[0]!r}; choose from {', '.join(names)}", file=sys.stderr)
+        return 2
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, Python {platform.python_version()}\n"
+    )
+    print("| what | plain | ours | ratio | plain, peak | ours, peak |")
+    print("|---|---:|---:|---:|---:|---:|", flush=True)
+    notes = []
+    for name in wanted or names:
+        print(f"measuring {name} …", file=sys.stderr)
+        for row in importlib.import_module(f"tools.bench.{name}").rows():
+            print(_line(row), flush=True)
+            if row["note"]:
+                notes.append(f"- {row['what']}: {row['note']}")
+    print("", *notes, sep="\n")
+    return 0
+
+
+def __path__() -> list[str]:
+    return list(importlib.import_module("tools.bench").__path__)
+
+
+def _line(row: Row) -> str:
+    cells = [
+        row["what"],
+        _seconds(row["plain_s"]),
+        _seconds(row["ours_s"]),
+        f"**{row['ratio']:.1f} ×**",
+        _megabytes(row["plain_mb"]),
+        _megabytes(row["ours_mb"]),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.3g} ms"
+
+
+def _megabytes(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f} MB"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

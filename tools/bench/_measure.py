@@ -1,0 +1,91 @@
+"""Measures one side of a comparison in a process of its own, so that time and peak memory belong to it alone."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import NamedTuple, TypedDict
+
+
+class Measured(NamedTuple):
+    """What one side cost.
+
+    Attributes:
+        seconds: median over the repeats.
+        megabytes: peak resident memory of its process, libraries and weights included.
+    """
+
+    seconds: float
+    megabytes: float
+
+
+class Row(TypedDict):
+    """One comparison: seconds and peak megabytes of the plain formulation and of ours."""
+
+    what: str
+    plain_s: float
+    ours_s: float
+    ratio: float
+    plain_mb: float | None
+    ours_mb: float | None
+    note: str
+
+
+def measure(make: Callable[[], Callable[[], object]], repeats: int) -> Measured:
+    """Builds a step in a fresh process, runs it once to warm up, then ``repeats`` times.
+
+    Args:
+        make: module-level function that returns the step.
+        repeats: timed calls.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(make, repeats, sender))
+    process.start()
+    sender.close()
+    try:
+        seconds, megabytes = json.loads(receiver.recv())
+    except EOFError:
+        raise RuntimeError(f"{make.__name__} ended without a result (exit code {process.exitcode})") from None
+    finally:
+        process.join()
+    return Measured(seconds, megabytes)
+
+
+def compare(
+    what: str,
+    plain: Callable[[], Callable[[], object]],
+    ours: Callable[[], Callable[[], object]],
+    repeats: tuple[int, int],
+    note: str = "",
+) -> Row:
+    """Measures both sides, one after the other."""
+    first, second = measure(plain, repeats[0]), measure(ours, repeats[1])
+    return Row(
+        what=what,
+        plain_s=first.seconds,
+        ours_s=second.seconds,
+        ratio=first.seconds / second.seconds,
+        plain_mb=first.megabytes,
+        ours_mb=second.megabytes,
+        note=note,
+    )
+
+
+def _run(make: Callable[[], Callable[[], object]], repeats: int, sender: Connection) -> None:
+    step = make()
+    step()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    sender.send(json.dumps([statistics.median(times), peak]))
