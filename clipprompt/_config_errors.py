@@ -1,0 +1,66 @@
+"""A pydantic error as the one line that a user can act on: key, value, what is allowed, the nearest name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from clipprompt.errors import nearest
+
+
+def describe_validation(error: ValidationError, section: str, root: type[BaseModel]) -> str:
+    """Puts the first problem of ``error`` into words.
+
+    Args:
+        error: raised by validating ``root``.
+        section: dotted prefix of the keys, such as ``learner.``, or empty.
+        root: the model that was validated; knows which keys are allowed.
+
+    Returns:
+        One line without the name of the file.
+    """
+    first = error.errors(include_url=False)[0]
+    names, allowed, description = _walk([str(part) for part in first["loc"]], root)
+    key = section + ".".join(names)
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{nearest(names[-1], allowed)}; allowed here: {', '.join(allowed)}"
+    if first["type"] == "missing":
+        return f"key {key!r} is missing"
+    value = first["input"]
+    hint = nearest(value, _literals(first.get("ctx", {}))) if isinstance(value, str) else ""
+    return f"{key} is {_shown(value)}, but it {_expected(first['type'], first['msg'], description)}{hint}"
+
+
+def _walk(parts: list[str], root: type[BaseModel]) -> tuple[list[str], list[str], str]:
+    # The dotted key without pydantic's own path through unions; the keys beside it; its description.
+    model: Any = root
+    names, allowed, description = list[str](), list[str](), ""
+    for part in parts:
+        names.append(part)
+        allowed = list(model.model_fields)
+        field = model.model_fields.get(part)
+        description = (field.description or "") if field is not None else ""
+        model = field.annotation if field is not None else None
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            break
+    return names, allowed, description
+
+
+def _expected(kind: str, message: str, description: str) -> str:
+    if kind == "string_pattern_mismatch":
+        return f"should be {description}"
+    if kind in ("model_type", "dict_type"):
+        return "should hold keys of its own"
+    return message.removeprefix("Value error, ").removeprefix("Input ")
+
+
+def _literals(context: Mapping[str, Any]) -> list[str]:
+    expected = str(context.get("expected", "")).replace(" or ", ",")
+    return [word.strip("' ") for word in expected.split(",") if word.strip()]
+
+
+def _shown(value: Any) -> str:
+    text = "none" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,1 @@
+"""Training: the one loop, its learning rate, checkpoints, cached features and run folders."""

@@ -1,0 +1,100 @@
+"""A big array on disk that is filled block by block and survives a kill, a cut-off file and flipped bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from clipprompt.errors import UserError
+from clipprompt.files import write_json
+
+_CHUNK = 1 << 24
+
+
+class BlockFile:
+    """An array (T, E) in ``rows.bin``, and in ``blocks.json`` the checksums of its finished blocks."""
+
+    def __init__(self, folder: Path, shape: tuple[int, int], dtype: str, ends: Sequence[int], key: Mapping[str, Any]):
+        """Opens or begins the array; finished blocks whose checksum is right are kept.
+
+        Args:
+            folder: of this array alone.
+            shape: (T, E).
+            dtype: numpy's name of the type.
+            ends: the row behind each block.
+            key: what the rows depend on, written down for the reader.
+
+        Raises:
+            UserError: if the folder cannot be written, or the disk is too small.
+        """
+        self.folder = folder
+        self._rows_path, self._index_path = folder / "rows.bin", folder / "blocks.json"
+        self._shape, self._dtype = shape, np.dtype(dtype)
+        self._bounds = [0, *ends]
+        self._header = {
+            "shape": list(shape),
+            "dtype": dtype,
+            "ends": list(ends),
+            "key": {k: str(v) for k, v in key.items()},
+        }
+        self._sums = self._read_sums()
+        try:
+            self._reserve()
+            self.rows: npt.NDArray[Any] = np.memmap(self._rows_path, dtype=self._dtype, mode="r+", shape=shape)
+        except OSError as error:
+            raise UserError(f"cannot write the feature cache {folder}: {error.strerror or error}") from error
+        self._sums = {n: total for n, total in self._sums.items() if self._checksum(n) == total}
+
+    def is_done(self, number: int) -> bool:
+        """Whether a block is finished and undamaged."""
+        return number in self._sums
+
+    def finish(self, number: int) -> None:
+        """Makes a block that was written to ``rows`` final.
+
+        Raises:
+            UserError: if the disk is full.
+        """
+        self.rows.flush()  # type: ignore[attr-defined]  # a memmap
+        self._sums[number] = self._checksum(number)
+        write_json(self._index_path, {**self._header, "sums": self._sums})
+
+    def read_only(self) -> npt.NDArray[Any]:
+        """The array, memory-mapped for reading."""
+        return np.memmap(self._rows_path, dtype=self._dtype, mode="r", shape=self._shape)
+
+    def _read_sums(self) -> dict[int, int]:
+        try:
+            index = json.loads(self._index_path.read_text(encoding="utf-8"))
+            if {name: index.get(name) for name in self._header} == self._header:
+                return {int(number): int(total) for number, total in index["sums"].items()}
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            pass  # no index, or a damaged one: nothing is finished
+        return {}
+
+    def _reserve(self) -> None:
+        # Space is taken at once, so that a full disk is told before hours of encoding and not by a signal in between.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        size = self._shape[0] * self._shape[1] * self._dtype.itemsize
+        if self._rows_path.exists() and self._rows_path.stat().st_size == size:
+            return
+        with self._rows_path.open("ab") as file:
+            file.truncate(size)
+            file.flush()
+            if size and hasattr(os, "posix_fallocate"):  # not on every system
+                os.posix_fallocate(file.fileno(), 0, size)
+
+    def _checksum(self, number: int) -> int:
+        first, last = self._bounds[number], self._bounds[number + 1]
+        step = max(1, _CHUNK // (self._shape[1] * self._dtype.itemsize))
+        total = 0
+        for start in range(first, last, step):
+            total = zlib.crc32(self.rows[start : min(start + step, last)].tobytes(), total)
+        return total

@@ -1,0 +1,125 @@
+"""Where a run stands: prompts, momentum, position. One safetensors file, replaced as a whole; never a pickle.
+
+Tensors are named ``prompt/NAME``, ``momentum/NAME`` and, when epochs are selected by validation, ``best/NAME``. The
+numbers beside them are JSON in the file's own header, so that both always belong together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from clipprompt.errors import UserError
+from clipprompt.files import replace_file
+
+_HEADER = "clipprompt"
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far a run has come, and what it has gathered on the way.
+
+    Attributes:
+        run: hash of the run's configuration.
+        epoch: epochs that are finished.
+        batch: batches of the next epoch that are finished.
+        step: optimiser steps in all.
+        loss_sum: sum of this epoch's losses so far.
+        seconds: time spent on this epoch so far.
+        best_epoch: the best epoch on the validation split so far; 0 = none yet.
+        best_score: its score, higher is better.
+    """
+
+    run: str = ""
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+    best_epoch: int = 0
+    best_score: float = 0.0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A position with its tensors, each by the parameter's name."""
+
+    position: Position
+    prompt: dict[str, Tensor]
+    momentum: dict[str, Tensor] = field(default_factory=dict)
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
+def take_checkpoint(
+    position: Position, learner: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor]
+) -> Checkpoint:
+    """Collects the state of a run. A parameter that never had a gradient has no momentum."""
+    momentum = {
+        name: optimizer.state[parameter]["momentum_buffer"]
+        for name, parameter in learner.named_parameters()
+        if optimizer.state.get(parameter, {}).get("momentum_buffer") is not None
+    }
+    return Checkpoint(position, dict(learner.named_parameters()), momentum, dict(best))
+
+
+def restore_checkpoint(checkpoint: Checkpoint, learner: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Puts prompts and momentum back, bit by bit.
+
+    Raises:
+        UserError: if the checkpoint's parameters are not this learner's.
+    """
+    parameters = dict(learner.named_parameters())
+    shapes = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
+    if shapes != {name: tuple(tensor.shape) for name, tensor in checkpoint.prompt.items()}:
+        raise UserError(f"the checkpoint has other parameters than this learner ({', '.join(sorted(shapes))})")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(checkpoint.prompt[name])
+            if name in checkpoint.momentum:
+                optimizer.state[parameter]["momentum_buffer"] = checkpoint.momentum[name].to(parameter.device).clone()
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint; ``path`` holds the old one or the new one at any moment, never a part.
+
+    Raises:
+        UserError: if it cannot be written; the old one is still there.
+    """
+    groups = {"prompt": checkpoint.prompt, "momentum": checkpoint.momentum, "best": checkpoint.best}
+    tensors = {
+        f"{group}/{name}": tensor.detach().cpu().contiguous()
+        for group, of in groups.items()
+        for name, tensor in of.items()
+    }
+    data = safetensors.torch.save(tensors, metadata={_HEADER: json.dumps(asdict(checkpoint.position))})
+    try:
+        with replace_file(path) as part:
+            part.write_bytes(data)
+    except OSError as error:
+        kept = f"; the last checkpoint, {path}, is kept" if path.exists() else ""
+        raise UserError(f"cannot write {path}: {error.strerror or error}{kept}") from error
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint.
+
+    Raises:
+        UserError: if the file is missing, damaged, or not a checkpoint of ours.
+    """
+    groups: dict[str, dict[str, Tensor]] = {"prompt": {}, "momentum": {}, "best": {}}
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            position = Position(**json.loads((file.metadata() or {})[_HEADER]))
+            for key in file.keys():  # noqa: SIM118 (the file is no mapping)
+                group, _, name = key.partition("/")
+                groups[group][name] = file.get_tensor(key)
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise UserError(f"{path} is not a readable checkpoint; remove it to start the run again") from error
+    return Checkpoint(position, groups["prompt"], groups["momentum"], groups["best"])

@@ -1,0 +1,132 @@
+"""The folder of one run: its configuration, its log, its checkpoints, and at the end the prompt.
+
+    config.yaml, log.txt, metrics.jsonl, events…, checkpoints/last.safetensors; last prompt.safetensors, prompt.json
+
+A folder is new, cut off (then the run goes on, if the configuration is the same), or complete (then nothing is done).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from clipprompt.config import RunConfig, dump_config, flat_config, read_config
+from clipprompt.errors import UserError
+from clipprompt.files import write_text
+
+_PROMPT_FILES = ("prompt.safetensors", "prompt.json")
+# Where things lie and how often is saved: these may change between a cut and its resumption.
+_FREE = (
+    "data.corpus",
+    "data.cache",
+    "data.cache_memory_gb",
+    "train.checkpoint_seconds",
+    "train.checkpoint_steps",
+    "train.log_steps",
+)
+_FINGERPRINTS = ("backbone.fingerprint", "data.fingerprint")
+
+
+class RunFolder:
+    """One run's files. Made by ``open_run``, which also keeps others out while it is open."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run stands, if it was cut off."""
+        return self.path / "checkpoints" / "last.safetensors"
+
+    @property
+    def cache(self) -> Path:
+        """Features too large for memory, while the run is not complete."""
+        return self.path / "cache"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the prompt has been written."""
+        return all((self.path / name).is_file() for name in _PROMPT_FILES)
+
+    def claim(self, config: RunConfig) -> None:
+        """Makes the folder this configuration's, or finds that it is.
+
+        Fingerprints that one side does not know yet are no difference.
+
+        Raises:
+            UserError: naming the first key in which the folder's own configuration differs.
+        """
+        path = self.path / "config.yaml"
+        if path.exists():
+            old, new = flat_config(read_config(path)), flat_config(config)
+            for key in dict.fromkeys([*old, *new]):
+                before, now = old.get(key), new.get(key)
+                if before != now and key not in _FREE and not (key in _FINGERPRINTS and None in (before, now)):
+                    raise UserError(
+                        f"{self.path} holds another run: {key} is {before!r} there and {now!r} here{_moved(key, old)}; "
+                        "choose another folder with -o, or the same setting"
+                    )
+        write_text(path, dump_config(config))
+
+    def log(self, message: str) -> None:
+        """Adds a line with the time to ``log.txt``; a full disk does not end the run here."""
+        with contextlib.suppress(OSError), (self.path / "log.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {message}\n")
+
+
+def config_hash(config: RunConfig) -> str:
+    """A short hash of everything that a run computes from."""
+    values = {key: value for key, value in flat_config(config).items() if key not in _FREE}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _moved(key: str, old: Mapping[str, Any]) -> str:
+    return f" (it was trained on {old['data.corpus']}, as it was then)" if key == "data.fingerprint" else ""
+
+
+@contextmanager
+def open_run(path: str | os.PathLike[str]) -> Iterator[RunFolder]:
+    """Opens a run folder, making it where there is none.
+
+    Raises:
+        UserError: if it cannot be made, holds something else, or is in use by another process.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        present = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"cannot use {folder} as a run folder: {error.strerror or error}") from error
+    if present and "config.yaml" not in present:
+        raise UserError(f"{folder} is not empty and not a run folder (no config.yaml); choose another with -o")
+    with _locked(folder):
+        yield RunFolder(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    # The system drops the lock with the process, however it ends, so a killed run leaves nothing to clean up.
+    try:
+        import fcntl
+    except ImportError:  # not on Windows; there, two runs in one folder are the user's care
+        yield
+        return
+    try:
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot write in {folder}: {error.strerror or error}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{folder} is in use by another running process") from error
+        except OSError:
+            pass  # a file system without locks
+        yield

@@ -1,0 +1,21 @@
+"""The learning rate: a warm-up, then a cosine. One value per epoch."""
+
+from __future__ import annotations
+
+import math
+
+from clipprompt.config import TrainConfig
+
+
+def learning_rate(epoch: int, config: TrainConfig) -> float:
+    """Learning rate of an epoch, counted from 0.
+
+    With w warm-up epochs and N epochs in all, epoch k >= w has ``lr / 2 (1 + cos(pi (k - w) / N))``. The cosine starts
+    after the warm-up but is as long as the whole run, as in Dassl, on which CoOp, MaPLe and TaI-DPT are built; so the
+    last epoch ends a little above zero.
+    """
+    if epoch < config.warmup_epochs:
+        if config.warmup == "constant" or epoch == 0:
+            return config.warmup_lr
+        return config.lr * epoch / config.warmup_epochs
+    return config.lr / 2 * (1 + math.cos(math.pi * (epoch - config.warmup_epochs) / config.epochs))

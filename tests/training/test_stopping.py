@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from clipprompt.training._stopping import InterruptedRunError, stop_on_signals
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_remembered_until_it_is_asked_for(signum: int) -> None:
+    with stop_on_signals() as stop:
+        stop.raise_if_asked("too early")
+        os.kill(os.getpid(), signum)
+        with pytest.raises(InterruptedRunError, match="stopped") as error:
+            stop.raise_if_asked("stopped")
+    assert error.value.signum == signum
+
+
+def test_a_second_ctrl_c_acts_at_once() -> None:
+    with stop_on_signals(), pytest.raises(KeyboardInterrupt):  # noqa: PT012 (the second one is the point)
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signals():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_another_thread_leaves_the_handlers_alone() -> None:
+    seen = []
+
+    def work() -> None:
+        with stop_on_signals() as stop:
+            seen.append((signal.getsignal(signal.SIGTERM), stop.signum))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(signal.getsignal(signal.SIGTERM), None)]
