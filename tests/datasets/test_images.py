@@ -33,6 +33,25 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     assert open_image(tmp_path / "turned.jpg").size == (4, 6)
 
 
+def test_16_bit_grey_keeps_its_shades(tmp_path: Path) -> None:
+    shades = np.array([[0, 20_000, 40_000, 65_535]], dtype=np.uint16)
+    Image.fromarray(shades).save(tmp_path / "grey.png")
+    assert np.asarray(open_image(tmp_path / "grey.png"))[0, :, 0].tolist() == [0, 78, 156, 255]
+
+
+def test_palette_with_transparency_opens_without_a_warning(tmp_path: Path) -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    image.save(tmp_path / "p.png", transparency=bytes([0, 128]))
+    assert open_image(tmp_path / "p.png").getpixel((0, 0)) == (200, 100, 50)
+
+
+def test_broken_metadata_does_not_cost_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (6, 4), "red").save(tmp_path / "a.png")
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", lambda image: 1 / 0)
+    assert open_image(tmp_path / "a.png").size == (6, 4)
+
+
 @pytest.mark.parametrize("damage", ["empty", "text", "cut"])
 def test_unreadable_image_is_named(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "broken.jpg"
