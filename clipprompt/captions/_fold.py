@@ -68,10 +68,10 @@ def _spread(data: bytes) -> bytes:
 
 
 def fold_text(text: str) -> bytes:
-    """One phrase or caption in folded form; empty when it has no word.
+    r"""One phrase or caption in folded form; empty when it has no word.
 
     >>> fold_text("Hot-Dog, please")
-    b' hot  dog  \\x02  please '
+    b' hot  dog  \x02  please '
     """
     return _spread(_plain(text).replace("\x01", " ").encode())
 

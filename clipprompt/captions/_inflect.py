@@ -25,7 +25,7 @@ def plurals(phrase: str) -> tuple[str, ...]:
     if is_function_word(phrase.split()[-1]):
         return ()
     try:
-        plural = _engine().plural_noun(phrase)  # type: ignore[arg-type]
+        plural = _engine().plural_noun(phrase)
     except Exception:
         # The library refuses odd input (signs alone, say) in many ways; such a phrase simply has no plural.
         return ()
@@ -38,7 +38,7 @@ def singulars(phrase: str) -> tuple[str, ...]:
     if phrase.endswith(("ss", "us")):
         return ()  # "glass" and "bus" only look like plurals
     try:
-        singular = _engine().singular_noun(phrase)  # type: ignore[arg-type]
+        singular = _engine().singular_noun(phrase)
     except Exception:
         return ()
     return (singular,) if singular and singular != phrase else ()
