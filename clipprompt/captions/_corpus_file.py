@@ -20,6 +20,9 @@ FORMAT = 1
 
 KEY = b"clipprompt"
 
+ROW_GROUP = 32768
+"""Captions that are labelled and written at a time; memory holds no more of them."""
+
 SCHEMA = pa.schema(
     [
         pa.field("caption_id", pa.string(), nullable=False),
@@ -38,9 +41,28 @@ def to_table(rows: Sequence[Row], labels: Labels) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
 
-def metadata(provenance: dict[str, Any]) -> dict[bytes, bytes]:
-    """The provenance as JSON under the key ``clipprompt``, as Parquet wants it."""
-    return {KEY: json.dumps(provenance, ensure_ascii=False).encode()}
+class Writer:
+    """Writes tables as row groups, and the provenance last: its counts are known only then.
+
+    The provenance goes to the file's footer. An Arrow schema stored at the head would hide it, so none is stored.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, store_schema=False)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+    def write(self, table: pa.Table) -> None:
+        """Adds a table of the corpus's columns."""
+        self._writer.write_table(table, row_group_size=ROW_GROUP)
+
+    def finish(self, provenance: dict[str, Any]) -> None:
+        """Adds the provenance as JSON under the key ``clipprompt``."""
+        self._writer.add_key_value_metadata({KEY: json.dumps(provenance, ensure_ascii=False).encode()})
 
 
 def read_table(path: Path) -> tuple[pa.Table, dict[str, Any]]:

@@ -15,7 +15,6 @@ from typing import Any, TypeAlias, cast, overload
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from clipprompt.captions import _corpus_file
@@ -27,9 +26,6 @@ from clipprompt.errors import UserError
 from clipprompt.files import replace_file
 
 Classes: TypeAlias = "str | Path | list[str] | tuple[str, ...] | Vocabulary"
-
-ROW_GROUP = 32768
-"""Captions that are labelled and written at a time; memory holds no more of them."""
 
 
 class Corpus:
@@ -61,9 +57,9 @@ class Corpus:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the corpus as `build_corpus` does, atomically."""
-        with replace_file(path) as part:
-            table = self._table.replace_schema_metadata(_corpus_file.metadata(self.provenance))
-            pq.write_table(table, part, row_group_size=ROW_GROUP, store_schema=False)
+        with replace_file(path) as part, _corpus_file.Writer(part) as writer:
+            writer.write(self._table)
+            writer.finish(self.provenance)
 
 
 class _Column(Sequence["str | None"]):
@@ -142,7 +138,7 @@ def build_corpus(
 ) -> BuildReport:
     """Labels the captions of files and writes them as a corpus.
 
-    The captions stream through in groups of `ROW_GROUP`, so that a file larger than memory works. ``output`` appears
+    The captions stream through in groups, so that a file larger than memory works. ``output`` appears
     only when all is done; an error leaves what stood there as it was.
 
     Args:
@@ -159,18 +155,16 @@ def build_corpus(
     matcher, report = Matcher(classes), BuildReport()
     sources = _open_all(files, Path(output), column)
     hashes = [_sha256(Path(file)) for file in files]
-    with replace_file(output) as part, pq.ParquetWriter(part, _corpus_file.SCHEMA, store_schema=False) as writer:
+    with replace_file(output) as part, _corpus_file.Writer(part) as writer:
         for done, table in _label_files(sources, matcher, keep_empty, report):
-            writer.write_table(table)
+            writer.write(table)
             if advance is not None:
                 advance(done, report.n_read)
         if not report.n_written:
             source = matcher.vocabulary.source
             raise UserError(f"none of the {report.n_read} captions names a class of {source}; check --classes")
         inputs = [_file_entry(s, digest) for s, digest in zip(sources, hashes, strict=True)]
-        provenance = _provenance(matcher, report, {"keep_empty": keep_empty, "column": column}, inputs)
-        # The counts are known only now, so they go to the file's footer and not into the schema at its head.
-        writer.add_key_value_metadata(_corpus_file.metadata(provenance))
+        writer.finish(_provenance(matcher, report, {"keep_empty": keep_empty, "column": column}, inputs))
     return report
 
 
@@ -207,9 +201,9 @@ def _label_files(
 
 
 def _label(rows: Iterable[Row], matcher: Matcher, keep_empty: bool, report: BuildReport) -> Iterator[pa.Table]:
-    """Tables of at most `ROW_GROUP` labelled captions; counts go to ``report``."""
+    """Tables of at most `_corpus_file.ROW_GROUP` labelled captions; counts go to ``report``."""
     waiting = iter(rows)
-    while group := list(islice(waiting, ROW_GROUP)):
+    while group := list(islice(waiting, _corpus_file.ROW_GROUP)):
         labels = matcher.label([row.caption for row in group])
         table = _corpus_file.to_table(group, labels)
         named = labels.counts() > 0

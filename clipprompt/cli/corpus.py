@@ -25,7 +25,7 @@ class Format(str, Enum):
 @app.command()
 def build(
     # An option cannot take any number of values, so those after the first arrive as arguments.
-    more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="more caption files")] = None,
+    more: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="more caption files")] = None,
     captions: Annotated[
         list[Path] | None,
         typer.Option(
