@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import open_clip
 import torch
 from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.modified_resnet import ModifiedResNet
@@ -16,6 +17,7 @@ from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
 from clipprompt.backbone._loading import (
+    RANDOM,
     check_precision,
     evaluation_transform,
     load_open_clip,
@@ -37,7 +39,7 @@ class Backbone:
 
     Attributes:
         name: what it was loaded by.
-        pretrained: weights tag, or None.
+        pretrained: weights tag, ``random``, or None where the name says it all.
         text: the text tower.
         vision: the image tower.
         tokenizer: texts to ids.
@@ -172,7 +174,8 @@ def load_backbone(
 
     Args:
         name: any open_clip architecture (``ViT-B-16``), ``hf-hub:org/repo``, a local folder, or the bundled ``mini``.
-        pretrained: weights tag of open_clip, or the path of a weights file. OpenAI's tags get QuickGELU by themselves.
+        pretrained: weights tag of open_clip, the path of a weights file, or ``random``.
+            OpenAI's tags get QuickGELU by themselves.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: ``fp32``, ``bf16`` or ``fp16`` for the towers; prompts stay float32.
         image_size: pixels of a side, where not the model's own; positions are interpolated.
@@ -184,7 +187,8 @@ def load_backbone(
     place = resolve_device(device)
     check_precision(precision, place)
     model, tokenizer, config = load_open_clip(name, pretrained, place, precision, seed)
-    backbone = Backbone(model, tokenizer, evaluation_transform(config, image_size), name, pretrained)
+    tag = RANDOM if pretrained is None and name in open_clip.list_models() else pretrained
+    backbone = Backbone(model, tokenizer, evaluation_transform(config, image_size), name, tag)
     if image_size is not None:
         if image_size <= 0 or image_size % backbone.vision.patch_size:
             raise UserError(f"image size {image_size} is not a multiple of {backbone.vision.patch_size}")

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 
 from clipprompt.errors import UserError, nearest
 
+RANDOM = "random"
 PRECISIONS = ("fp32", "bf16", "fp16")
 _BUNDLED = {"mini": Path(__file__).resolve().parent.parent / "mini" / "assets"}
 # What open_clip and the libraries below it raise for a name, a file or a connection that is not right.
@@ -31,7 +32,7 @@ def load_open_clip(
 
     Args:
         name: architecture, ``hf-hub:org/repo``, a folder with ``open_clip_config.json``, or ``mini``.
-        pretrained: weights tag or path of a weights file, for an architecture only. None: random weights.
+        pretrained: weights tag or path of a weights file, for an architecture only. ``random`` or None: random weights.
         device: where the model goes.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         seed: of the random weights.
@@ -105,6 +106,7 @@ def _resolve(name: str, pretrained: str | None) -> tuple[str, dict[str, Any]]:
         )
     if pretrained is None:
         logging.getLogger("clipprompt").warning("%s: no weights tag was given, so its weights are random", name)
+    if pretrained in (None, RANDOM):
         return name, {}
     return name, {"pretrained": pretrained, "force_quick_gelu": _quick_gelu(name, pretrained)}
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clipprompt.cli._show import show_records
+
 if TYPE_CHECKING:
     from clipprompt.backbone import Backbone
     from clipprompt.datasets import MultiLabelImages
@@ -106,7 +108,7 @@ def multilabel(
         from clipprompt.reports.plots import plot_average_precision
 
         plot_average_precision(records, plot)
-    _show(records, output_format, beside)
+    show_records(records, output_format, beside)
     _say_provenance(labelled, records[0])
 
 
@@ -129,7 +131,7 @@ def _check_early(
 def _load_backbone(name: str | None, tag: str | None, prompts: list[str], device: str, precision: str) -> Backbone:
     from clipprompt.backbone import load_backbone
     from clipprompt.evaluation.rows import split_name
-    from clipprompt.learners._saving import read_description
+    from clipprompt.learners import read_description
 
     if name is None and prompts:
         recorded = read_description(split_name(prompts[0])[1])["backbone"]
@@ -143,17 +145,6 @@ def _classnames(classes: str | None) -> list[str] | None:
     from clipprompt.captions.synonyms import load_classes
 
     return load_classes(classes).classnames
-
-
-def _show(records: list[MultiLabelRecord], output_format: str, published: PublishedRows | None) -> None:
-    from clipprompt.reports.tables import render_table, rich_table
-
-    if output_format == "table":
-        from rich.console import Console
-
-        Console().print(rich_table(records, published))
-    else:
-        typer.echo(render_table(records, output_format, published), nl=False)
 
 
 def _say_provenance(dataset: MultiLabelImages, record: MultiLabelRecord) -> None:

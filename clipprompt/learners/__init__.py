@@ -28,6 +28,7 @@ __all__ = [
     "learner_options",
     "list_learners",
     "load_learner",
+    "read_description",
 ]
 
 
