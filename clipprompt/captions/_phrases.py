@@ -38,9 +38,20 @@ def phrase_table(vocabulary: Vocabulary) -> dict[bytes, Meaning]:
     """
     forms = [_forms_of(entry, vocabulary) for entry in vocabulary.entries]
     table = _claims(forms, vocabulary)
-    _add_blocked(table, forms)
+    _add_blocked(table, blocking_classes(vocabulary))
+    _add_continuations(table)
     implied = _implied(vocabulary)
     return {key: _close(meaning, implied) for key, meaning in table.items()}
+
+
+def blocking_classes(vocabulary: Vocabulary) -> dict[bytes, frozenset[int]]:
+    """Folded phrase under ``not`` to the classes that it silences."""
+    blocked: dict[bytes, set[int]] = {}
+    for label, entry in enumerate(vocabulary.entries):
+        for key, form in _forms_of(entry, vocabulary).items():
+            if form.kind == "blocked":
+                blocked.setdefault(key, set()).add(label)
+    return {key: frozenset(labels) for key, labels in blocked.items()}
 
 
 def _forms_of(entry: ClassEntry, vocabulary: Vocabulary) -> dict[bytes, _Form]:
@@ -94,17 +105,31 @@ def _check_shared(owners: list[tuple[int, _Form]], vocabulary: Vocabulary) -> No
     )
 
 
-def _add_blocked(table: dict[bytes, Meaning], forms: list[dict[bytes, _Form]]) -> None:
+def _add_blocked(table: dict[bytes, Meaning], blocked: dict[bytes, frozenset[int]]) -> None:
     """Adds the phrases under ``not``: each silences its own class, other classes inside it still count."""
-    blocked: dict[bytes, set[int]] = {}
-    for label, own in enumerate(forms):
-        for key, form in own.items():
-            if form.kind == "blocked" and key not in table:
-                blocked.setdefault(key, set()).add(label)
     # Shorter ones first, so that a longer one finds them in the table.
-    for key in sorted(blocked, key=lambda key: (len(words_of(key)), key)):
+    for key in sorted(blocked.keys() - table.keys(), key=lambda key: (len(words_of(key)), key)):
         inside = frozenset[int]().union(*(meaning.labels for meaning in _scan(key, table)))
         table[key] = Meaning(inside - blocked[key])
+
+
+def _add_continuations(table: dict[bytes, Meaning]) -> None:
+    """Keeps "an orange" under ``alone`` from hiding "orange slice", which begins one word later."""
+    by_start: dict[bytes, list[list[bytes]]] = {}
+    for key in table:
+        words = words_of(key)
+        by_start.setdefault(words[0], []).append(words)
+    for key in [key for key, meaning in table.items() if meaning.alone]:
+        first = words_of(key)
+        for i in range(1, len(first)):
+            tail = len(first) - i
+            for words in by_start.get(first[i], []):
+                if len(words) > tail and words[:tail] == first[i:]:
+                    table.setdefault(_join([*first[:i], *words]), table[_join(words)])
+
+
+def _join(words: list[bytes]) -> bytes:
+    return b" " + b"  ".join(words) + b" "
 
 
 def _scan(folded: bytes, table: dict[bytes, Meaning]) -> Iterator[Meaning]:
@@ -113,7 +138,7 @@ def _scan(folded: bytes, table: dict[bytes, Meaning]) -> Iterator[Meaning]:
     start = 0
     while start < len(words):
         for end in range(len(words), start, -1):
-            meaning = table.get(b" " + b"  ".join(words[start:end]) + b" ")
+            meaning = table.get(_join(words[start:end]))
             if meaning is not None:
                 yield meaning
                 start = end

@@ -60,6 +60,11 @@ class Matcher:
         blocks = [self._label_block(captions[i : i + _BLOCK]) for i in range(0, len(captions), _BLOCK)]
         return blocks[0] if len(blocks) == 1 else Labels.concatenate(blocks)
 
+    def matched(self, folded: bytes) -> list[bytes]:
+        """The phrases found in a folded text, left to right, to see why a caption has its labels."""
+        keys = list(self.phrases)
+        return [keys[found[0]] for found in self._search(folded)]
+
     def _label_block(self, captions: Sequence[str]) -> Labels:
         haystack = fold_block(captions)
         found = self._search(haystack)
