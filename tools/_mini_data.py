@@ -39,6 +39,8 @@ def _save(path: Path, array: NDArray[Any]) -> None:
 def _tokens(seeds: range, config: dict[str, Any], workers: int) -> NDArray[np.uint16]:
     blocks = [seeds[start : start + 1000] for start in range(0, len(seeds), 1000)]
     work = partial(_token_block, captions=config["captions_per_scene"], limit=config["token_limit"])
+    if workers == 0:
+        return np.concatenate([work(block) for block in blocks])
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         parts: list[NDArray[np.uint16]] = list(pool.map(work, blocks))
     return np.concatenate(parts)

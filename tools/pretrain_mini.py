@@ -45,7 +45,7 @@ def encode_trimmed_text(model: Any, tokens: Tensor) -> Tensor:
 
 def to_input(pictures: NDArray[np.uint8], preprocess: dict[str, Any]) -> Tensor:
     """What the inference preprocess makes of pictures (B, size, size, 3): enlarged, normalised, channels last."""
-    x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 255
+    x = torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 255
     size = preprocess["size"]
     x = F.interpolate(x, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
     mean, std = (torch.tensor(preprocess[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
