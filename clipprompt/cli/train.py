@@ -47,6 +47,8 @@ def train(
     if keys:
         _print_keys(method)
         return
+    from clipprompt.config import load_config
+
     given = {
         "--dataset": dataset,
         "--backbone": backbone,
@@ -54,8 +56,9 @@ def train(
         "--device": device,
         "--seed": seed,
     }
-    overrides = [*(settings or []), *_as_settings(given)]
-    run = _own_config(method, output, overrides, config) if resume else _load(method, overrides, config)
+    run = load_config(
+        method, [*(settings or []), *_as_settings(given)], _own_config(output, config) if resume else config
+    )
     _run(run, output or default_folder(run))
 
 
@@ -69,28 +72,16 @@ def default_folder(config: RunConfig) -> Path:
     return Path("runs") / f"{config.method}-{Path(config.data.corpus).stem}-{backbone}-seed{config.train.seed}"
 
 
-def _load(method: str, overrides: list[str], file: Path | None) -> RunConfig:
-    from clipprompt.config import load_config
-
-    return load_config(method, overrides, file)
-
-
-def _own_config(method: str, output: Path | None, overrides: list[str], file: Path | None) -> RunConfig:
-    from clipprompt.config import read_config
+def _own_config(output: Path | None, file: Path | None) -> Path:
     from clipprompt.errors import UserError
 
     if output is None:
         raise UserError("--resume needs the run folder: -o FOLDER")
-    if overrides or file is not None:
-        raise UserError(
-            f"--resume takes its settings from {output}/config.yaml; leave out {(overrides or ['-c'])[0]!r}"
-        )
+    if file is not None:
+        raise UserError(f"--resume takes its settings from {output / 'config.yaml'}; leave out -c {file}")
     if not (output / "config.yaml").is_file():
         raise UserError(f"nothing to resume: {output} is not a run folder (no config.yaml)")
-    config = read_config(output / "config.yaml")
-    if config.method != method:
-        raise UserError(f"{output} holds a run of {config.method!r}, not of {method!r}")
-    return config
+    return output / "config.yaml"
 
 
 def _as_settings(given: dict[str, str | None]) -> list[str]:

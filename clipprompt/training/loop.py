@@ -135,7 +135,7 @@ class _Session:
     def run(self) -> TrainResult:
         started, losses = time.monotonic(), list[float]()
         n_batches = self.data.n_batches(self.config.batch_size)
-        with open_metrics(self.folder, self.position.step) as log, progress(unit="steps") as bar:
+        with open_metrics(self.folder, self.position.step, self.position.epoch) as log, progress(unit="steps") as bar:
             task = bar.add_task("Training", total=self.config.epochs * n_batches, completed=self.position.step, note="")
             for epoch in range(self.position.epoch, self.config.epochs):
                 for loss in self.run_epoch(epoch, log):
@@ -175,7 +175,7 @@ class _Session:
     def step(self, features: Any, labels: Tensor) -> float:
         """One optimiser step; returns the loss before it."""
         loss = self.model.loss_from(features, labels)
-        value = loss.item()
+        value = float(loss.item())
         if not math.isfinite(value):
             raise self.diverged(f"the loss is {value}")
         self.optimizer.zero_grad(set_to_none=True)

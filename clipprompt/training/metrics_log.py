@@ -17,15 +17,18 @@ from clipprompt.files import write_text
 class MetricsLog:
     """Writes what a run measures. Every line carries its ``step``, by which it is found again on resuming."""
 
-    def __init__(self, folder: Path, step: int) -> None:
-        """Opens the log of a run that stands at ``step``; what was written beyond it is cut off.
+    def __init__(self, folder: Path, step: int, epoch: int) -> None:
+        """Opens the log of a run; what was written beyond its checkpoint is cut off.
 
         Args:
             folder: the run folder.
             step: optimiser steps of the checkpoint that the run goes on from.
+            epoch: epochs that are finished in it. An epoch's line has the step of its last batch, so a run that was
+                killed behind the last batch of an epoch, but before its end was saved, is told by this alone.
         """
         self._path = folder / "metrics.jsonl"
-        lines = [json.dumps(line) for line in read_metrics(self._path) if line["step"] <= step]
+        done = [line for line in read_metrics(self._path) if line["step"] <= step and line.get("epoch", 0) <= epoch]
+        lines = [json.dumps(line) for line in done]
         write_text(self._path, "".join(f"{line}\n" for line in lines))
         self._board = _open_board(folder, step)
 
@@ -57,9 +60,9 @@ class MetricsLog:
 
 
 @contextmanager
-def open_metrics(folder: Path | None, step: int) -> Iterator[MetricsLog | None]:
+def open_metrics(folder: Path | None, step: int, epoch: int) -> Iterator[MetricsLog | None]:
     """A log that is closed at the end, or None where there is no folder."""
-    log = MetricsLog(folder, step) if folder is not None else None
+    log = MetricsLog(folder, step, epoch) if folder is not None else None
     try:
         yield log
     finally:

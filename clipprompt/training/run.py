@@ -8,7 +8,6 @@ import os
 import platform
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -119,13 +118,13 @@ def load_sentences(options: DataConfig) -> Sentences:
     if options.corpus is None:
         raise UserError("no training data: give --dataset corpus.parquet (made by `clipprompt corpus build`)")
     corpus = load_corpus(options.corpus)
-    images: Sequence[Any] = getattr(corpus, "image_ids", None) or [None] * len(corpus.captions)
-    kept = [i for i, labels in enumerate(corpus.labels) if options.keep_empty or len(labels)]
-    if not any(len(labels) for labels in corpus.labels):
-        raise UserError(f"{options.corpus}: none of its {len(corpus.captions)} captions names a class")
-    texts = [corpus.captions[i] for i in kept]
-    labels = [list(corpus.labels[i]) for i in kept]
-    groups = [corpus.captions[i] if images[i] is None else ("image", images[i]) for i in kept]
+    found = [labels.tolist() for labels in corpus.labels]
+    if not any(found):
+        raise UserError(f"{options.corpus}: none of its {len(corpus)} captions names a class")
+    rows = zip(corpus.captions, corpus.image_ids, found, strict=True)
+    kept = [row for row in rows if options.keep_empty or row[2]]
+    texts, labels = [caption for caption, _, _ in kept], [names for _, _, names in kept]
+    groups: list[Hashable] = [caption if image is None else ("image", image) for caption, image, _ in kept]
     extra, extra_labels = template_sentences(load_templates(options.templates), corpus.classnames)
     return Sentences(texts + extra, labels + extra_labels, groups, tuple(corpus.classnames))
 

@@ -107,6 +107,8 @@ def open_run(path: str | os.PathLike[str]) -> Iterator[RunFolder]:
     if present and "config.yaml" not in present:
         raise UserError(f"{folder} is not empty and not a run folder (no config.yaml); choose another with -o")
     with _locked(folder):
+        for torn in [*folder.glob(".*.part"), *folder.glob("checkpoints/.*.part")]:
+            torn.unlink(missing_ok=True)  # half-written files of a killed run; nobody else writes here now
         yield RunFolder(folder)
 
 

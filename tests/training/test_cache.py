@@ -135,7 +135,7 @@ def test_other_keys_stay_apart(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write the feature cache .*file"):
+    with pytest.raises(UserError, match=r"cannot write the feature cache .*file"):
         build(Encoder(), tmp_path / "file")
 
 

@@ -121,7 +121,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(
         monkeypatch.setattr(os, "fsync", full)
     else:
         monkeypatch.setattr(Path, {"write": "write_bytes", "rename": "replace"}[failing], full)
-    with pytest.raises(UserError, match="cannot write .*: No space left on device"):
+    with pytest.raises(UserError, match=r"cannot write .*: No space left on device"):
         save_checkpoint(path, take_checkpoint(POSITION, learner, sgd(learner), {}))
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]

@@ -247,7 +247,7 @@ def test_the_best_epoch_on_held_out_captions_is_kept(
 
 def test_a_learner_without_parameters_is_refused(tiny_rn_backbone: Any, data: FeatureData) -> None:
     learner = create_learner("zero_shot", tiny_rn_backbone, CLASSNAMES)
-    with pytest.raises(UserError, match="zero_shot has no parameters to train; train.epochs=0"):
+    with pytest.raises(UserError, match="zero_shot has no parameters to train"):
         train(learner, data, CONFIG)
 
 

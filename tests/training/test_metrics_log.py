@@ -11,7 +11,7 @@ from clipprompt.training.metrics_log import MetricsLog, open_metrics, read_metri
 
 
 def write(folder: Path, *steps: int, start: int = 0) -> None:
-    with open_metrics(folder, start) as log:
+    with open_metrics(folder, start, start) as log:
         assert log is not None
         for step in steps:
             log.write(step=step, epoch=step, loss=1 / step)
@@ -34,6 +34,15 @@ def test_what_was_written_beyond_the_checkpoint_is_cut_off(start: int, kept: lis
     assert steps_in(tmp_path) == kept
 
 
+def test_an_epoch_whose_end_was_not_saved_loses_its_line(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path, 0, 0)
+    log.write(step=4, step_loss=0.5)
+    log.write(step=4, epoch=1, loss=0.5)
+    log.close()
+    MetricsLog(tmp_path, 4, 0).close()
+    assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 4, "step_loss": 0.5}]
+
+
 @pytest.mark.parametrize("torn", ['{"step": 4', '{"step": 4, "loss": 0.25}', "{", '{"step":', "\x00\x00"])
 def test_a_torn_last_line_is_left_out(torn: str, tmp_path: Path) -> None:
     write(tmp_path, 1, 2, 3)
@@ -46,16 +55,16 @@ def test_a_torn_last_line_is_left_out(torn: str, tmp_path: Path) -> None:
 def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\noops\n{"step": 2}\n', encoding="utf-8")
     with pytest.raises(UserError, match=r"metrics\.jsonl: line 2 is not JSON"):
-        MetricsLog(tmp_path, 2)
+        MetricsLog(tmp_path, 2, 2)
 
 
 def test_without_a_folder_there_is_no_log() -> None:
-    with open_metrics(None, 0) as log:
+    with open_metrics(None, 0, 0) as log:
         assert log is None
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
-    log = MetricsLog(tmp_path, 0)
+    log = MetricsLog(tmp_path, 0, 0)
     (tmp_path / "metrics.jsonl").unlink()
     (tmp_path / "metrics.jsonl").mkdir()
     with pytest.raises(UserError, match=r"cannot write .*metrics\.jsonl: .*; the last checkpoint is kept"):
