@@ -75,7 +75,7 @@ class Matcher:
         keys = self._keys(self._sure, phrase, caption)
         nouns = np.flatnonzero(self._alone.counts()[phrase])
         nouns = nouns[[stands_alone(haystack, int(end[i])) for i in nouns]] if len(nouns) else nouns
-        keys = np.unique(np.concatenate([keys, self._keys(self._alone, phrase[nouns], caption[nouns])]))
+        keys = _sorted_unique(np.concatenate([keys, self._keys(self._alone, phrase[nouns], caption[nouns])]))
         n_classes = len(self.vocabulary.entries)
         offsets = np.searchsorted(keys, np.arange(len(captions) + 1, dtype=np.int64) * n_classes)
         return Labels((keys % n_classes).astype(np.int32), offsets.astype(np.int64))
@@ -86,3 +86,9 @@ class Matcher:
         begin = np.repeat(meaning.offsets[phrase] - np.cumsum(counts) + counts, counts)
         values = meaning.values[begin + np.arange(len(begin))]
         return np.repeat(caption, counts) * len(self.vocabulary.entries) + values
+
+
+def _sorted_unique(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    # np.unique hashes since NumPy 2.3, which is slower here than to sort numbers that are nearly sorted.
+    keys.sort()
+    return keys[np.concatenate([[True], keys[1:] != keys[:-1]])] if len(keys) else keys
