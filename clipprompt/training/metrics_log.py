@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 
 from clipprompt.errors import UserError
 from clipprompt.files import write_text
+from clipprompt.training._events import open_events
 
 
 class MetricsLog:
@@ -30,7 +30,7 @@ class MetricsLog:
         done = [line for line in read_metrics(self._path) if line["step"] <= step and line.get("epoch", 0) <= epoch]
         lines = [json.dumps(line) for line in done]
         write_text(self._path, "".join(f"{line}\n" for line in lines))
-        self._board = _open_board(folder, step)
+        self._events = open_events(folder, step)
 
     def write(self, **values: Any) -> None:
         """Appends one line and brings it to the disk.
@@ -47,16 +47,14 @@ class MetricsLog:
             raise UserError(
                 f"cannot write {self._path}: {error.strerror or error}; the last checkpoint is kept"
             ) from error
-        with contextlib.suppress(OSError):  # the events are a copy; their loss must not end a run
-            for name, value in values.items() if self._board is not None else ():
-                if name not in ("step", "epoch"):
-                    self._board.add_scalar(name, value, values["step"])
+        if self._events is not None:
+            scalars = {name: value for name, value in values.items() if name not in ("step", "epoch")}
+            self._events.write(values["step"], scalars)
 
     def close(self) -> None:
         """Ends the TensorBoard file."""
-        with contextlib.suppress(OSError):
-            if self._board is not None:
-                self._board.close()
+        if self._events is not None:
+            self._events.close()
 
 
 @contextmanager
@@ -90,11 +88,3 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         if isinstance(value, dict) and isinstance(value.get("step"), int):
             found.append(value)
     return found
-
-
-def _open_board(folder: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:  # an optional extra
-        return None
-    return SummaryWriter(log_dir=str(folder), purge_step=step + 1)

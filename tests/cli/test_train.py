@@ -158,7 +158,7 @@ def start(arguments: list[str], cwd: Path) -> subprocess.Popen[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_the_command_survives_its_own_end(signum: int, code: int, world: Path, tmp_path: Path) -> None:
-    arguments = command(world, "epochs=300", "checkpoint_steps=7", "-o")
+    arguments = command(world, "epochs=60", "checkpoint_steps=7", "-o")
     process = start([*arguments, "run"], tmp_path)
     while not (tmp_path / "run" / "checkpoints" / "last.safetensors").exists():
         assert process.poll() is None
@@ -180,8 +180,8 @@ def test_the_command_survives_its_own_end(signum: int, code: int, world: Path, t
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no file size limit there")
 def test_a_disk_that_fills_up_is_one_line_and_the_run_goes_on_later(world: Path, tmp_path: Path) -> None:
-    arguments = command(world, "epochs=300", "log_steps=1", "-o", "run")
-    limit = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000));"
+    arguments = command(world, "epochs=60", "log_steps=1", "-o", "run")
+    limit = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (12000, 12000));"
     script = (
         f"{limit} import sys; sys.argv[1:] = {arguments!r}; runpy.run_module('clipprompt.cli', run_name='__main__')"
     )

@@ -18,8 +18,8 @@ from typing import Any
 import lightning_fabric  # noqa: F401 (imported here, once, for all processes)
 import pyarrow as pa
 import pyarrow.parquet as pq
+import tensorboard.summary.writer.record_writer  # noqa: F401
 import torch
-import torch.utils.tensorboard
 from safetensors.torch import save_file
 
 import clipprompt.training.run

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from clipprompt.errors import UserError
+from clipprompt.training._events import open_events
 from clipprompt.training.metrics_log import MetricsLog, open_metrics, read_metrics
 
 
@@ -80,7 +82,30 @@ def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(1, 1.0), (2, 0.5)]
 
 
+def test_tensorboard_forgets_what_lies_beyond_the_checkpoint(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    write(tmp_path, 1, 2, 3)
+    time.sleep(0.01)  # files are read in the order of their names, which are times
+    write(tmp_path, 4, start=2)
+    events = accumulator.EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1, 2, 4]
+
+
+def test_a_full_disk_costs_the_events_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = open_events(tmp_path, 0)
+    assert events is not None
+
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(events._writer, "flush", full)
+    events.write(1, {"loss": 0.5})
+    events.close()
+    events.write(2, {"loss": 0.5})
+
+
 def test_without_tensorboard_only_its_events_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard.summary.writer.record_writer", None)
     write(tmp_path, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
