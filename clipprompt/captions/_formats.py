@@ -108,20 +108,26 @@ def read_parquet(source: Source, column: str) -> Iterator[Row | Bad]:
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(source.path)
-        names = file.schema_arrow.names
-        kind = file.schema_arrow.field(_column_index(names, column, source)).type
-        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
-            raise UserError(f"{source.name}: column {column!r} holds {kind}, not text; name another with --column")
-        ids = [_first(names, keys) for keys in (_CAPTION_IDS, _IMAGE_IDS)]
-        wanted = list(dict.fromkeys([column, *(names[i] for i in ids if i is not None)]))
-        number = 0
-        for batch in file.iter_batches(8192, columns=wanted):
-            for record in batch.to_pylist():
-                number += 1
-                yield _from_record(record, column, source, number)
+        with source.open() as data:
+            yield from _read_batches(pq.ParquetFile(data), source, column)
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"{source.name}: not a readable Parquet file ({str(error).splitlines()[0]})") from error
+
+
+def _read_batches(file: Any, source: Source, column: str) -> Iterator[Row | Bad]:
+    import pyarrow as pa
+
+    names = file.schema_arrow.names
+    kind = file.schema_arrow.field(_column_index(names, column, source)).type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        raise UserError(f"{source.name}: column {column!r} holds {kind}, not text; name another with --column")
+    ids = [_first(names, keys) for keys in (_CAPTION_IDS, _IMAGE_IDS)]
+    wanted = list(dict.fromkeys([column, *(names[i] for i in ids if i is not None)]))
+    number = 0
+    for batch in file.iter_batches(8192, columns=wanted):
+        for record in batch.to_pylist():
+            number += 1
+            yield _from_record(record, column, source, number)
 
 
 def _from_record(record: Any, column: str, source: Source, number: int) -> Row | Bad:

@@ -47,8 +47,8 @@ class Source:
             raise UserError(f"{self.name} is empty")
 
     def position(self) -> int:
-        """Bytes of the file on disk that were read so far."""
-        return 0 if self._file.closed else self._file.tell()
+        """Bytes of the file on disk that were read so far; all of them once it was read to its end."""
+        return self.size if self._file.closed else self._file.tell()
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:

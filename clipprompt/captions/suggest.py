@@ -60,7 +60,8 @@ def write_suggestions(suggestions: dict[str, list[str]]) -> str:
     ]
     for name, phrases in suggestions.items():
         entry = {name: {"words": phrases} if phrases else None}
-        text = yaml.safe_dump(entry, default_flow_style=None, allow_unicode=True, width=110, sort_keys=False)
+        style = None if phrases else False  # None keeps the list on one line, and would put {} round an empty entry
+        text = yaml.safe_dump(entry, default_flow_style=style, allow_unicode=True, width=110, sort_keys=False)
         lines.append(text.replace(": null\n", ":\n"))
     return "\n".join(lines)
 
