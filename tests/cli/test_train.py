@@ -181,7 +181,7 @@ def test_the_command_survives_its_own_end(signum: int, code: int, world: Path, t
 @pytest.mark.skipif(sys.platform == "win32", reason="no file size limit there")
 def test_a_disk_that_fills_up_is_one_line_and_the_run_goes_on_later(world: Path, tmp_path: Path) -> None:
     arguments = command(world, "epochs=60", "log_steps=1", "-o", "run")
-    limit = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (12000, 12000));"
+    limit = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000));"
     script = (
         f"{limit} import sys; sys.argv[1:] = {arguments!r}; runpy.run_module('clipprompt.cli', run_name='__main__')"
     )
