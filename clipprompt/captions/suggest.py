@@ -67,15 +67,11 @@ def write_suggestions(suggestions: dict[str, list[str]]) -> str:
 
 
 def _narrower(name: str, wordnet: Any) -> list[str]:
-    """Lemmas of the first noun sense and of everything below it; longer names fall back to their last words."""
-    words = _tokens(name)
-    for start in range(len(words)):
-        senses = wordnet.synsets("_".join(words[start:]), pos="n")
-        if senses:
-            # The head noun alone would bring too much: "wine glass" is no windowpane.
-            below = senses[:1] if start == 0 else []
-            return _lemmas(below, name)
-    return []
+    """Lemmas of the name's first noun sense and of everything below it.
+
+    The whole name is looked up: the head noun of "wine rack" alone would bring instruments of torture.
+    """
+    return _lemmas(wordnet.synsets("_".join(_tokens(name)), pos="n")[:1], name)
 
 
 def _tokens(name: str) -> list[str]:

@@ -179,3 +179,10 @@ def test_a_missing_list_names_the_nearest_shipped_one() -> None:
 def test_a_folder_is_no_class_list(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a folder"):
         load_classes(tmp_path)
+
+
+def test_the_example_in_the_documentation_means_what_it_says(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "captions.md").read_text("utf-8")
+    path = _write(tmp_path, text.partition("```yaml\n")[2].partition("```")[0])
+    assert _labels(path, "two puppies, a hot dog and an orange cat") == {"dog", "animal", "cat"}
+    assert _labels(path, "a surfer eats an orange.") == {"person", "surfboard", "orange"}

@@ -15,6 +15,7 @@ from clipprompt.captions.matcher import Matcher
 from tools.compare_labels import compare
 
 SHARED = Path(os.environ.get("CLIPPROMPT_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "captions.md"
 MINI = SHARED / "data" / "coco_mini" / "annotations"
 CAPTIONS = SHARED / "data" / "captions_val2017.json"
 REFERENCE = SHARED / "golden" / "caption_labels_reference.json"
@@ -43,6 +44,7 @@ def test_labels_of_an_images_captions_beat_the_reference_on_precision_and_on_rec
     recall = right / sum(map(len, truth.values()))
     assert precision > REFERENCE_PRECISION
     assert recall > REFERENCE_RECALL
+    assert f"| ours | {precision:.3f} | {recall:.3f} |" in DOCS.read_text("utf-8")
 
 
 @needs_shared
@@ -56,6 +58,8 @@ def test_labels_agree_with_the_reference_but_for_what_it_misses(classes: str, ag
     theirs = sum(result.seen[kind] for kind in result.theirs) / result.theirs.total()
     assert ours > 0.9
     assert theirs < 0.3
+    only = f"{result.both:,} | {result.ours.total():,} | {result.theirs.total():,} | {result.agreement:.3f} |"
+    assert f"| {result.n_same / result.n_captions * 100:.1f} % | {only}" in DOCS.read_text("utf-8")
 
 
 @needs_shared
