@@ -13,10 +13,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +24,7 @@ from clipprompt.config import TrainConfig
 from clipprompt.errors import UserError
 from clipprompt.learners import Learner
 from clipprompt.progress import progress
+from clipprompt.training._device import create_fabric, repeatable
 from clipprompt.training._stopping import StopRequest
 from clipprompt.training.checkpoint import (
     Position,
@@ -37,9 +37,6 @@ from clipprompt.training.data import FeatureData
 from clipprompt.training.metrics_log import MetricsLog, open_metrics
 from clipprompt.training.schedule import learning_rate
 from clipprompt.training.validation import validate
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 
 @dataclass(frozen=True)
@@ -93,8 +90,10 @@ def train(
         raise UserError(f"{learner.name} has no parameters to train; train.epochs=0 only writes its folder")
     if len(data) == 0:
         raise UserError("there is nothing to train on")
+    if config.select != "last" and not validation:
+        raise UserError(f"train.select={config.select} needs captions held out for validation; there are none")
     session = _Session(learner, data, config, folder, validation, run, stop or StopRequest())
-    with _deterministic(learner.backbone.device):
+    with repeatable(learner.backbone.device):
         return session.run()
 
 
@@ -113,7 +112,7 @@ class _Session:
     ) -> None:
         self.learner, self.data, self.config, self.folder = learner, data, config, folder
         self.validation, self.stop = validation, stop
-        self.fabric = _fabric(learner.backbone.device)
+        self.fabric = create_fabric(learner.backbone.device)
         self.sgd = torch.optim.SGD(
             learner.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
@@ -225,25 +224,3 @@ class _Session:
         kept = f"; the last good checkpoint is {self.path}" if self.path is not None and self.path.exists() else ""
         place = f"step {p.step + 1} (epoch {p.epoch + 1}, batch {p.batch + 1})"
         return UserError(f"{what} at {place}: lower train.lr, now {self.sgd.param_groups[0]['lr']:g}{kept}")
-
-
-def _fabric(device: torch.device) -> Fabric:
-    from lightning_fabric import Fabric
-
-    devices: Any = [device.index or 0] if device.type == "cuda" else 1
-    # Towers compute in the backbone's own precision; prompts, losses and gradients stay in float32.
-    return Fabric(accelerator=device.type, devices=devices, precision="32-true")
-
-
-@contextmanager
-def _deterministic(device: torch.device) -> Iterator[None]:
-    # On a GPU some sums are unordered by default; the setting is global in torch, so it is put back.
-    if device.type != "cuda":
-        yield
-        return
-    before, warn = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn)

@@ -256,6 +256,13 @@ def test_no_data_is_refused(learner: Learner, data: FeatureData) -> None:
         train(learner, data.subset(torch.arange(0).numpy()), CONFIG)
 
 
+@pytest.mark.parametrize("n_held", [None, 0])
+def test_selection_without_validation_data_is_refused(n_held: int | None, learner: Learner, data: FeatureData) -> None:
+    held = None if n_held is None else data.subset(torch.arange(n_held).numpy())
+    with pytest.raises(UserError, match=r"train\.select=val_map needs captions held out"):
+        train(learner, data, CONFIG.model_copy(update={"select": "val_map"}), validation=held)
+
+
 def test_labelled_images_train_the_same_learner(learner: Learner) -> None:
     images = torch.randn(8, 3, 128, 128, generator=torch.Generator().manual_seed(0))
     features = learner.encode_images(images)
