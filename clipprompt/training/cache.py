@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,18 +122,18 @@ def build_cache(
         store = BlockFile(folder / cache_name(key or {}), shape, dtype, [int(offsets[b]) for _, b in blocks], key or {})
     rows = store.rows if store is not None else np.empty(shape, dtype=dtype)
     with progress(unit="items") as bar:
-        task = bar.add_task(description, total=len(order), note="")
+        task, speed = bar.add_task(description, total=len(order), note=""), _Speed()
         for number, (first, last) in enumerate(blocks):
-            if store is None or not store.is_done(number):
-                for a, b in _split(offsets[first : last + 1], ROWS_PER_BATCH):
-                    start, stop = offsets[first + a], offsets[first + b]
-                    rows[start:stop] = encode(order[first + a : first + b]).cpu().numpy().astype(dtype)
-                    bar.advance(task, b - a)
-                    after_batch()
-                if store is not None:
-                    store.finish(number)
-            else:
+            if store is not None and store.is_done(number):
                 bar.advance(task, last - first)
+                continue
+            for a, b in _split(offsets[first : last + 1], ROWS_PER_BATCH):
+                start, stop = offsets[first + a], offsets[first + b]
+                rows[start:stop] = encode(order[first + a : first + b]).cpu().numpy().astype(dtype)
+                bar.update(task, advance=b - a, note=speed.after(b - a))
+                after_batch()
+            if store is not None:
+                store.finish(number)
     return FeatureCache(store.read_only() if store is not None else rows, offsets, places)
 
 
@@ -155,6 +156,17 @@ def remove_cache(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+
+
+class _Speed:
+    """Items per second since it was made, for the bar."""
+
+    def __init__(self) -> None:
+        self._started, self._done = time.monotonic(), 0
+
+    def after(self, n_items: int) -> str:
+        self._done += n_items
+        return f"{self._done / max(time.monotonic() - self._started, 1e-6):,.0f}/s"
 
 
 def _split(offsets: Ints, n_rows: int) -> Iterator[tuple[int, int]]:

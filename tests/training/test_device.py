@@ -10,7 +10,7 @@ from clipprompt.training._device import create_fabric, repeatable
 def test_on_a_gpu_sums_are_ordered_and_the_setting_is_put_back(before: bool) -> None:
     torch.use_deterministic_algorithms(before)
     try:
-        with pytest.raises(ValueError, match="inside"), repeatable(torch.device("cuda")):
+        with pytest.raises(ValueError, match="inside"), repeatable(torch.device("cuda")):  # noqa: PT012
             assert torch.are_deterministic_algorithms_enabled()
             assert torch.is_deterministic_algorithms_warn_only_enabled()
             raise ValueError("inside")
