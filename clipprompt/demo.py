@@ -1,10 +1,10 @@
 """The embedded main job: on the bundled world, train TaI-DPT from captions alone and score it on unseen pictures.
 
-    captions of scenes that are never drawn -> corpus -> TaI-DPT -+-> 500 held-out scenes -> table, picture
-    controls: untrained, words, shuffled labels, images ---------+
+    captions of scenes that are never drawn -> corpus -> TaI-DPT --+-> 500 held-out scenes -> table, picture
+    the same prompt untrained, differently started, mistrained ----+
 
-The controls tell learning from luck: a random context, centred text, prompts that start from the template's words,
-prompts trained on shuffled labels (which must fall), and prompts trained on labelled pictures (the ceiling).
+The controls tell learning from luck. Untrained prompts and centred text cost nothing; shuffled labels must fall;
+labelled pictures, which TaI-DPT does without, are the ceiling.
 """
 
 from __future__ import annotations
@@ -150,8 +150,10 @@ def _seed_rows(
     shuffled = replace(data, labels=[data.labels[i] for i in order])
     images = image_data(main, _encode(main, labelled), [np.flatnonzero(row == 1).tolist() for row in labelled.targets])
     controls = {
-        "untrained contexts": create(),
-        "from the template's words": trained(data, ctx_init="a photo of a"),
+        "untrained contexts": create(ctx_init=None),
+        "untrained words": create(),
+        "random start": trained(data, ctx_init=None),
+        "unified, random start": trained(data, ctx_init=None, class_specific=False),
         "shuffled labels": trained(shuffled),
         "labelled images": trained(images),
     }

@@ -50,6 +50,10 @@ class Source:
         """Bytes of the file on disk that were read so far; all of them once it was read to its end."""
         return self.size if self._file.closed else self._file.tell()
 
+    def close(self) -> None:
+        """Closes the file, also where a reader was left in its middle by an error."""
+        self._file.close()
+
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """The file's bytes, uncompressed; faults of the file become one clear line."""

@@ -69,12 +69,15 @@ class CaptionFile:
 
     def __iter__(self) -> Iterator[Row]:
         self.n_read, self.n_skipped, self.skipped = 0, 0, []
-        for row in FORMATS[self._kind][1](self._source, self._column):
-            if isinstance(row, Bad):
-                self._skip(row)
-            else:
-                self.n_read += 1
-                yield row
+        try:
+            for row in FORMATS[self._kind][1](self._source, self._column):
+                if isinstance(row, Bad):
+                    self._skip(row)
+                else:
+                    self.n_read += 1
+                    yield row
+        finally:
+            self._source.close()
         if not self.n_read:
             reason = f": {self.skipped[0]}" if self.skipped else ""
             raise UserError(f"{self.name}: no captions in it{reason}")

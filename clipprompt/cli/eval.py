@@ -97,9 +97,9 @@ def multilabel(
 
     branches = branch or ["global", "merged"]
     beside = _check_early(output_format, plot, branches, published)
-    model = _load_backbone(backbone, pretrained, prompts or [], device, precision)
     names = _classnames(classes)
     labelled = load_dataset(dataset, images, classnames=names, keep_empty=not drop_unlabelled, n_images=scenes)
+    model = _load_backbone(backbone, pretrained, prompts or [], device, precision)
     rows = zero_shot_rows(model, labelled.classnames) + load_rows(prompts or [], model, labelled.classnames)
     records = list(evaluate_multilabel(rows, labelled, branches=branches, batch_size=batch_size, workers=workers))
     if output is not None:

@@ -1,0 +1,6 @@
+"""``python -m clipprompt.cli``."""
+
+from clipprompt.cli import main
+
+if __name__ == "__main__":
+    main()
