@@ -78,4 +78,5 @@ def with_random_tokens(tokens: NDArray[np.int64], rate: float, rng: np.random.Ge
 def trimmed(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
     """Without the columns that are padding in every row."""
     longest = int((tokens > 0).sum(1).max())
-    return np.ascontiguousarray(tokens[:, :longest])
+    short: NDArray[np.int64] = tokens[:, :longest]
+    return short
