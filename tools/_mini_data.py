@@ -64,7 +64,7 @@ def with_random_tokens(tokens: NDArray[np.int64], rate: float, rng: np.random.Ge
         rate: part of the captions that get any.
         rng: source of the draws.
     """
-    out = tokens.copy()
+    out: NDArray[np.int64] = tokens.copy()
     for row in np.flatnonzero(rng.random(len(tokens)) < rate):
         words = out[row][out[row] > 0][1:-1]
         extra = rng.integers(FIRST_WORD, START, rng.integers(1, 4))
