@@ -140,20 +140,21 @@ def _seed_rows(
 
     def trained(data: FeatureData, **options: Any) -> Learner:
         learner = create(**options)
-        train(learner, data, train_config)
+        # As many steps as TaI-DPT has, also on fewer samples.
+        epochs = round(train_config.epochs * captions.n_batches(size) / data.n_batches(size))
+        train(learner, data, train_config.model_copy(update={"epochs": epochs}))
         return learner
 
     say(f"seed {seed}: training the controls")
-    sentences = load_sentences(data_config)
-    data = caption_data(main, sentences.texts, sentences.labels, data_config)
-    order = np.random.default_rng(seed).permutation(len(data))
-    shuffled = replace(data, labels=[data.labels[i] for i in order])
+    sentences, size = load_sentences(data_config), train_config.batch_size
+    captions = caption_data(main, sentences.texts, sentences.labels, data_config)
+    order = np.random.default_rng(seed).permutation(len(captions))
+    shuffled = replace(captions, labels=[captions.labels[i] for i in order])
     images = image_data(main, _encode(main, labelled), [np.flatnonzero(row == 1).tolist() for row in labelled.targets])
     controls = {
-        "untrained contexts": create(ctx_init=None),
-        "untrained words": create(),
-        "random start": trained(data, ctx_init=None),
-        "unified, random start": trained(data, ctx_init=None, class_specific=False),
+        "untrained contexts": create(),
+        "started from words": trained(captions, ctx_init="a photo of a"),
+        "unified contexts": trained(captions, class_specific=False),
         "shuffled labels": trained(shuffled),
         "labelled images": trained(images),
     }
