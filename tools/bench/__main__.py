@@ -7,8 +7,7 @@ import os
 import pkgutil
 import platform
 import sys
-
-import torch
+from importlib.metadata import version
 
 from tools.bench._measure import Row
 
@@ -21,7 +20,7 @@ def main(wanted: list[str]) -> int:
         print(f"no benchmark {unknown[0]!r}; choose from {', '.join(names)}", file=sys.stderr)
         return 2
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, Python {platform.python_version()}\n"
+        f"{platform.machine()}, {os.cpu_count()} cores, torch {version('torch')}, Python {platform.python_version()}\n"
     )
     print("| what | plain | ours | ratio | plain, peak | ours, peak |")
     print("|---|---:|---:|---:|---:|---:|", flush=True)

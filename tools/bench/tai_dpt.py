@@ -59,7 +59,7 @@ def make_ours(batch: int) -> Callable[[], object]:
 
 
 def _setting(batch: int) -> tuple[Backbone, Learner, Tensor, Tensor]:
-    backbone = load_backbone(ARCHITECTURE, device="cpu")
+    backbone = load_backbone(ARCHITECTURE, "random", device="cpu")
     learner = create_learner("tai_dpt", backbone, class_names(N_CLASSES), n_ctx=N_CTX)
     draw = random.Random(0)
     # COCO's captions have ten to eleven words on average.

@@ -53,6 +53,6 @@ def make_ours() -> Callable[[], object]:
 
 
 def _setting() -> tuple[Backbone, list[str], Tensor]:
-    backbone = load_backbone(ARCHITECTURE, device="cpu")
+    backbone = load_backbone(ARCHITECTURE, "random", device="cpu")
     context = torch.randn(N_CTX, backbone.text_width, generator=torch.Generator().manual_seed(0)) * 0.02
     return backbone, class_names(N_CLASSES), context.requires_grad_()
