@@ -66,5 +66,5 @@ def test_a_wheel_has_the_mini_weights_and_no_tests(installed: Path) -> None:
 
 
 def test_an_unknown_resource_is_named() -> None:
-    with pytest.raises(FileNotFoundError, match="configs/none.yaml is not part of this installation"):
+    with pytest.raises(FileNotFoundError, match=r"configs/none\.yaml is not part of this installation"):
         resource("configs/none.yaml")

@@ -63,7 +63,7 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
         if words[1] == "train" and "--keys" not in words:
             words.append(SLOW_LEARNING)
         done = subprocess.run(
-            [sys.executable, "-m", "clipprompt.cli", *words[1:]],
+            [sys.executable, "-m", "clipprompt", *words[1:]],
             cwd=folder,
             capture_output=True,
             text=True,

@@ -147,7 +147,7 @@ def start(arguments: list[str], cwd: Path) -> subprocess.Popen[str]:
     root = str(Path(__file__).parents[2])
     environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "clipprompt.cli", *arguments],
+        [sys.executable, "-m", "clipprompt", *arguments],
         cwd=cwd,
         env=environment,
         stderr=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""``python -m clipprompt.cli``."""
+"""``python -m clipprompt``."""
 
 from clipprompt.cli import main
 
