@@ -18,7 +18,7 @@ from clipprompt.mini.scenes import sample_scene
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SLOW_LEARNING = "train.epochs=1"
+QUICK = ["train.epochs=1", "data.templates=false"]
 
 
 def _blocks(language: str) -> list[str]:
@@ -61,7 +61,7 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
     for command in commands:
         words = command.replace("--backbone RN50 --pretrained openai", "--backbone mini").split()
         if words[1] == "train" and "--keys" not in words:
-            words.append(SLOW_LEARNING)
+            words += QUICK
         done = subprocess.run(
             [sys.executable, "-m", "clipprompt", *words[1:]],
             cwd=folder,
@@ -70,7 +70,7 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
-        assert done.stdout.strip(), f"{command} printed nothing"
+        assert done.stdout.strip() or (folder / words[words.index("-o") + 1]).stat().st_size, command
     assert (folder / "ap.png").stat().st_size > 0
 
 
