@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from clipprompt.backbone import Backbone, load_backbone
-from clipprompt.captions.corpus import build_corpus, load_corpus
-from clipprompt.config import RunConfig, load_config
+from clipprompt.captions.corpus import build_corpus
+from clipprompt.config import RunConfig, TrainConfig, load_config
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.datasets.scenes import load_scenes
 from clipprompt.evaluation.multilabel import MultiLabelRecord, Row, evaluate_multilabel
 from clipprompt.evaluation.records import write_records
+from clipprompt.evaluation.rows import zero_shot_rows
 from clipprompt.evaluation.scoring import score_images
 from clipprompt.files import write_text
 from clipprompt.learners import ImageFeatures, Learner, create_learner, load_learner
@@ -33,7 +33,7 @@ from clipprompt.reports.plots import plot_tagged_images
 from clipprompt.resources import resource
 from clipprompt.training.data import FeatureData, caption_data, image_data
 from clipprompt.training.loop import train
-from clipprompt.training.run import load_sentences, run_training
+from clipprompt.training.run import load_configured_backbone, load_sentences, run_training
 
 CLASSES = "voc2007"
 N_CAPTIONS, N_SCENES, N_LABELLED = 10_000, 500, 2_000
@@ -71,7 +71,7 @@ def run_demo(
     """Builds the corpus, trains, scores and draws.
 
     Args:
-        folder: where everything goes; what is complete there is not done again.
+        folder: where everything goes; prompts and encoded captions that are complete there are not made again.
         seeds: of the prompts; every trained row is trained once per seed.
         say: takes messages for people.
         n_captions: captions of the corpus.
@@ -82,14 +82,10 @@ def run_demo(
     place = Path(folder)
     corpus_path = place / "corpus.parquet"
     _build(place, corpus_path, n_captions)
-    corpus = load_corpus(corpus_path)
-    say(f"{n_captions} captions of scenes that are never drawn; {len(corpus)} of them name a class")
     config = load_config("tai_dpt", settings, resource("configs/protocols/demo.yaml"))
-    backbone = load_backbone(config.backbone.name, device=config.backbone.device)
-    labelled = load_scenes("extra", N_LABELLED)
-    rows = _zero_shot_rows(backbone, corpus.classnames)
-    for seed in seeds:
-        rows += _seed_rows(place, corpus_path, config, backbone, labelled, seed, say)
+    made = _Rows(place, corpus_path, config, say)
+    say(f"{n_captions} captions of scenes that are never drawn; {len(made.sentences.groups)} of them name a class")
+    rows = made.zero_shot() + [row for seed in seeds for row in made.trained(seed)]
     say(f"scoring {n_scenes} pictures that nothing was trained or chosen on")
     scenes = load_scenes(split, n_scenes)
     records = list(evaluate_multilabel(rows, scenes, batch_size=50))
@@ -109,57 +105,59 @@ def _build(place: Path, corpus: Path, n_captions: int) -> None:
     build_corpus([captions], CLASSES, corpus)
 
 
-def _zero_shot_rows(backbone: Backbone, classnames: Sequence[str]) -> list[Row]:
-    plain: dict[str, Any] = {"positional": False, "spatial_scale": 50.0}  # as TaI-DPT reads images
-    return [
-        Row(create_learner("zero_shot", backbone, classnames)),
-        Row(create_learner("zero_shot", backbone, classnames, centre=True, **plain), "centred text", control=True),
-    ]
+class _Rows:
+    """Makes the rows of the table on one corpus, seed by seed."""
 
+    def __init__(self, place: Path, corpus: Path, config: RunConfig, say: Callable[[str], None]) -> None:
+        data = config.data.model_copy(update={"corpus": str(corpus), "cache": str(place / "cache")})
+        self.place, self.config, self.say = place, config.model_copy(update={"data": data}), say
+        self.backbone = load_configured_backbone(config)
+        self.sentences = load_sentences(data)
+        self.labelled = load_scenes("extra", N_LABELLED, classnames=self.sentences.classnames)
 
-def _seed_rows(
-    place: Path,
-    corpus_path: Path,
-    config: RunConfig,
-    backbone: Backbone,
-    labelled: MultiLabelImages,
-    seed: int,
-    say: Callable[[str], None],
-) -> list[Row]:
-    """TaI-DPT and its controls for one seed."""
-    train_config = config.train.model_copy(update={"seed": seed})
-    data_config = config.data.model_copy(update={"corpus": str(corpus_path), "cache": str(place / "cache")})
-    config = config.model_copy(update={"train": train_config, "data": data_config})
-    run = place / f"tai_dpt-seed{seed}"
-    say(f"seed {seed}: training TaI-DPT on captions")
-    run_training(config, run)
-    main = load_learner(run, backbone)
+    def zero_shot(self) -> list[Row]:
+        """Plain and centred text, read as CLIP reads images; and centred text read as TaI-DPT does."""
+        names = self.sentences.classnames
+        alike = create_learner("zero_shot", self.backbone, names, centre=True, positional=False, spatial_scale=50.0)
+        return [*zero_shot_rows(self.backbone, names), Row(alike, "centred text, pooled alike", control=True)]
 
-    def create(**options: Any) -> Learner:
-        return create_learner("tai_dpt", backbone, main.classnames, seed=seed, **{**config.learner, **options})
+    def trained(self, seed: int) -> list[Row]:
+        """TaI-DPT and its controls."""
+        options = self.config.train.model_copy(update={"seed": seed})
+        run = self.place / f"tai_dpt-seed{seed}"
+        self.say(f"seed {seed}: training TaI-DPT on captions")
+        run_training(self.config.model_copy(update={"train": options}), run)
+        main = load_learner(run, self.backbone)
+        self.say(f"seed {seed}: training the controls")
+        captions = caption_data(main, self.sentences.texts, self.sentences.labels, self.config.data)
+        order = np.random.default_rng(seed).permutation(len(captions))
+        shuffled = replace(captions, labels=[captions.labels[i] for i in order])
+        present = [np.flatnonzero(row == 1).tolist() for row in self.labelled.targets]
+        images = image_data(main, _encode(main, self.labelled), present)
+        controls = {
+            "untrained contexts": self._create(seed),
+            "started from words": self._train(captions, options, ctx_init="a photo of a"),
+            "unified contexts": self._train(captions, options, class_specific=False),
+            "shuffled labels": self._train(shuffled, options),
+            "labelled images": self._train(images, options, steps_of=captions),
+        }
+        rows = [Row(main, seed=seed, source=str(run))]
+        return rows + [Row(learner, name, control=True, seed=seed) for name, learner in controls.items()]
 
-    def trained(data: FeatureData, **options: Any) -> Learner:
-        learner = create(**options)
-        # As many steps as TaI-DPT has, also on fewer samples.
-        epochs = round(train_config.epochs * captions.n_batches(size) / data.n_batches(size))
-        train(learner, data, train_config.model_copy(update={"epochs": epochs}))
+    def _create(self, seed: int, **options: Any) -> Learner:
+        names = self.sentences.classnames
+        return create_learner("tai_dpt", self.backbone, names, seed=seed, **{**self.config.learner, **options})
+
+    def _train(
+        self, data: FeatureData, options: TrainConfig, steps_of: FeatureData | None = None, **changes: Any
+    ) -> Learner:
+        learner = self._create(options.seed, **changes)
+        if steps_of is not None:  # fewer samples are seen more often, for as many steps
+            size = options.batch_size
+            epochs = round(options.epochs * steps_of.n_batches(size) / data.n_batches(size))
+            options = options.model_copy(update={"epochs": epochs})
+        train(learner, data, options)
         return learner
-
-    say(f"seed {seed}: training the controls")
-    sentences, size = load_sentences(data_config), train_config.batch_size
-    captions = caption_data(main, sentences.texts, sentences.labels, data_config)
-    order = np.random.default_rng(seed).permutation(len(captions))
-    shuffled = replace(captions, labels=[captions.labels[i] for i in order])
-    images = image_data(main, _encode(main, labelled), [np.flatnonzero(row == 1).tolist() for row in labelled.targets])
-    controls = {
-        "untrained contexts": create(),
-        "started from words": trained(captions, ctx_init="a photo of a"),
-        "unified contexts": trained(captions, class_specific=False),
-        "shuffled labels": trained(shuffled),
-        "labelled images": trained(images),
-    }
-    rows = [Row(main, seed=seed, source=str(run))]
-    return rows + [Row(learner, name, control=True, seed=seed) for name, learner in controls.items()]
 
 
 def _encode(learner: Learner, pictures: MultiLabelImages) -> ImageFeatures:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,17 +23,15 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         UserError: if the folder cannot be made or written to.
     """
     target = Path(path)
+    part = target.with_name(f".{target.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent)
+        part.touch(exist_ok=False)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}") from error
-    os.close(handle)
-    part = Path(name)
     try:
         yield part
         _flush(part)
-        part.chmod(0o666 & ~_umask())
         try:
             part.replace(target)
         except OSError as error:
@@ -45,7 +43,7 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes ``text`` as UTF-8, atomically."""
     with replace_file(path) as part:
-        part.write_text(text, encoding="utf-8")
+        part.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
@@ -56,10 +54,3 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 def _flush(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    # mkstemp makes private files; results should have the permissions of any other file of the user.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

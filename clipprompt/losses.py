@@ -41,7 +41,8 @@ def binary_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 def softmax_binary_cross_entropy(logits: Tensor, labels: Tensor, eps: float = 1e-8) -> Tensor:
     """Mean binary cross-entropy of the softmax over classes, (B, C)."""
-    chance = logits.softmax(dim=-1).clamp(eps, 1 - eps)
+    # 1 - 1e-8 is 1 in float32, whose logit is infinite.
+    chance = logits.softmax(dim=-1).clamp(eps, 1 - max(eps, torch.finfo(logits.dtype).eps))
     return binary_cross_entropy(chance.logit(), labels)
 
 

@@ -29,6 +29,7 @@ def test_every_row_and_control_is_scored(made: tuple[DemoResult, Path]) -> None:
     assert rows == {
         ("zero_shot", ""),
         ("zero_shot", "centred text"),
+        ("zero_shot", "centred text, pooled alike"),
         ("tai_dpt", ""),
         ("tai_dpt", "untrained contexts"),
         ("tai_dpt", "started from words"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -48,7 +49,7 @@ def test_a_wheel_has_the_same_files(installed: Path, name: str) -> None:
     found = subprocess.run(
         [sys.executable, "-c", f"from clipprompt.resources import resource; print(resource({name!r}))"],
         cwd=installed.parent,
-        env={"PYTHONPATH": str(installed)},
+        env={**os.environ, "PYTHONPATH": str(installed)},
         check=True,
         capture_output=True,
         text=True,

@@ -29,7 +29,7 @@ from clipprompt.backbone._vision import Hidden, VisionTower
 from clipprompt.backbone._vit import ViTTower
 from clipprompt.errors import UserError
 
-__all__ = ["Backbone", "Hidden", "TextTower", "VisionTower", "load_backbone"]
+__all__ = ["Backbone", "Hidden", "TextTower", "VisionTower", "load_backbone", "resolve_device"]
 
 _PRECISION_OF = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 

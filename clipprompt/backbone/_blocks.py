@@ -23,7 +23,7 @@ class KeysValues(NamedTuple):
     values: Tensor
 
     def repeat_each(self, n: int) -> KeysValues:
-        """Repeats every row ``n`` times without copying: (N, …) becomes (N * n, …) once it is concatenated."""
+        """Repeats every row ``n`` times: (N, …) becomes (N * n, …)."""
         return KeysValues(*(t[:, None].expand(-1, n, -1, -1, -1).flatten(0, 1) for t in self))
 
 

@@ -47,6 +47,8 @@ class ResNetTower:
             raise UserError("visual prompts need a transformer image tower; this backbone's is a ModifiedResNet")
         grid = check_size(images, self.patch_size)
         visual = self._visual
+        if visual.training:  # whoever holds the model may have called train(); its batch norms must not move
+            visual.eval()
         x = visual.stem(images.to(visual.conv1.weight.dtype))
         for stage in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
             x = stage(x)

@@ -49,6 +49,8 @@ class ViTTower:
             ValueError: if ``deep`` is given without ``prompts``, or with another number of tokens.
         """
         grid = check_size(images, self.patch_size)
+        if self._visual.training:  # whoever holds the model may have called train()
+            self._visual.eval()
         states = self._embed(images, grid)
         n_prompts = 0
         if prompts is not None:

@@ -95,7 +95,7 @@ def _encode(learners: Sequence[Learner], images: Tensor) -> list[ImageFeatures]:
         if not learner.image_side_is_frozen:
             result.append(learner.encode_images(images))
             continue
-        key = learner.image_encoding_key()
+        key = learner.pools_with_positions
         if key not in shared:
             hidden = learner.backbone.vision.trunk(images) if hidden is None else hidden
             shared[key] = learner.features_from(hidden)

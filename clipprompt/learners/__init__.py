@@ -13,9 +13,16 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from clipprompt.backbone import Backbone, load_backbone
+from clipprompt.backbone import Backbone, load_backbone, resolve_device
 from clipprompt.errors import UserError, nearest
-from clipprompt.learners._base import BranchLogits, CaptionFeatures, ImageFeatures, Learner, LearnerOptions
+from clipprompt.learners._base import (
+    BranchLogits,
+    CaptionFeatures,
+    ImageFeatures,
+    Learner,
+    LearnerOptions,
+    check_classnames,
+)
 from clipprompt.learners._saving import read_description, read_weights, warn_if_another_backbone
 
 __all__ = [
@@ -24,10 +31,12 @@ __all__ = [
     "ImageFeatures",
     "Learner",
     "LearnerOptions",
+    "check_classnames",
     "create_learner",
     "learner_options",
     "list_learners",
     "load_learner",
+    "load_recorded_backbone",
     "read_description",
 ]
 
@@ -101,15 +110,32 @@ def load_learner(
     found = read_description(path)
     recorded = found["backbone"]
     if backbone is None:
-        backbone = load_backbone(str(recorded.get("name")), recorded.get("pretrained"))
-    else:
-        warn_if_another_backbone(recorded, backbone, path)
+        backbone = load_recorded_backbone(recorded)
+    warn_if_another_backbone(recorded, backbone, path)
     cls = _learner_class(found["method"])
     learner = _build(cls, backbone, found["classnames"], check_options(found["method"], found["options"]), seed=0)
     learner.load_state_dict(read_weights(path, learner), strict=True)
     if classnames is not None:
         learner.set_classes(classnames)
     return learner
+
+
+def load_recorded_backbone(recorded: dict[str, Any], device: str = "auto", precision: str | None = None) -> Backbone:
+    """Loads the backbone that a prompt's description names, at its image size.
+
+    Args:
+        recorded: the part ``backbone`` of ``read_description``.
+        device: where it goes.
+        precision: None for the recorded one, or float32 where the device has no float16.
+    """
+    name, tag = str(recorded.get("name")), recorded.get("pretrained")
+    if precision is None:
+        precision = recorded.get("precision", "fp32")
+        if precision == "fp16" and resolve_device(device).type == "cpu":
+            precision = "fp32"
+    backbone = load_backbone(name, tag, device, precision)
+    size = recorded.get("image_size")
+    return backbone if size in (None, backbone.image_size) else load_backbone(name, tag, device, precision, size)
 
 
 def _build(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -64,7 +64,8 @@ Features = ImageFeatures | CaptionFeatures
 class LearnerOptions(BaseModel):
     """Options of a learner: a field is a configuration key and an argument of ``create_learner``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Strict: "4" is no number and true is no 1.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Learner(nn.Module, ABC):
@@ -98,7 +99,7 @@ class Learner(nn.Module, ABC):
         self.backbone = backbone
         self.options = options
         self.classnames: tuple[str, ...] = ()
-        self._remembered: tuple[Hashable, Tensor] | None = None
+        self._remembered: tuple[list[tuple[Tensor, int]], Tensor] | None = None
 
     @property
     def name(self) -> str:
@@ -119,13 +120,14 @@ class Learner(nn.Module, ABC):
     def text_features(self) -> Tensor:
         """Text features, L2-normalised float32: (C, E), or (n_prompts, C, E) for several prompts per class.
 
-        Without gradients they are computed once and kept until a parameter or the classes change.
+        Without gradients they are computed once and kept until a parameter or the classes change (a change through
+        ``parameter.data`` is not seen).
         """
         if torch.is_grad_enabled():
             return self._compute_text_features()
-        key = tuple((id(p), p._version) for p in self.parameters())
-        if self._remembered is None or self._remembered[0] != key:
-            self._remembered = (key, self._compute_text_features())
+        versions: list[tuple[Tensor, int]] = [(p, p._version) for p in self.parameters()]
+        if self._remembered is None or not _same(self._remembered[0], versions):
+            self._remembered = (versions, self._compute_text_features())
         return self._remembered[1]
 
     def class_features(self) -> Tensor:
@@ -149,16 +151,16 @@ class Learner(nn.Module, ABC):
 
     def features_from(self, hidden: Hidden) -> ImageFeatures:
         """Reads the image tower's trunk, which several learners may share."""
-        positional = self.image_encoding_key() == "positional"
         with torch.no_grad():
             return ImageFeatures(
-                F.normalize(self.backbone.vision.pool(hidden, positional=positional), dim=-1),
+                F.normalize(self.backbone.vision.pool(hidden, positional=self.pools_with_positions), dim=-1),
                 F.normalize(self.backbone.vision.project(hidden), dim=-1),
             )
 
-    def image_encoding_key(self) -> Hashable:
-        """Learners with equal keys read the same image features from one trunk."""
-        return "positional"
+    @property
+    def pools_with_positions(self) -> bool:
+        """Whether the attention pool adds its positions. Learners that agree read the same features from one trunk."""
+        return True
 
     @abstractmethod
     def branch_logits_from(self, features: Features) -> BranchLogits:
@@ -230,6 +232,10 @@ def check_classnames(classnames: Sequence[str]) -> list[str]:
         if name in cleaned[:position]:
             raise UserError(f"class name {raw!r} is given twice")
     return cleaned
+
+
+def _same(one: list[tuple[Tensor, int]], other: list[tuple[Tensor, int]]) -> bool:
+    return len(one) == len(other) and all(a is b and m == n for (a, m), (b, n) in zip(one, other, strict=True))
 
 
 def _keep_float32(before: Tensor, after: Tensor) -> Tensor:

@@ -73,9 +73,10 @@ class TaIDPT(Learner):
         for part in ClassPrompts._fields:
             self.register_buffer(f"_{part}", torch.empty(0), persistent=False)
 
-    def image_encoding_key(self) -> str:
+    @property
+    def pools_with_positions(self) -> bool:
         """The attention pool is read without its positional embedding."""
-        return "plain"
+        return False
 
     def caption_logits(self, token_ids: Tensor) -> BranchLogits:
         """Logits of both branches for captions, token ids (B, L)."""

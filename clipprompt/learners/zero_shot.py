@@ -7,10 +7,10 @@ The local branch is TaI-DPT's baseline (arXiv 2211.12739, table 1): dense featur
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,15 +20,19 @@ from clipprompt.learners._base import BranchLogits, Features, Learner, LearnerOp
 from clipprompt.learners._dense import branch_logits, global_cosines
 
 
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value  # JSON and YAML have lists
+
+
 class ZeroShotOptions(LearnerOptions):
     """Options of ``zero_shot``."""
 
-    templates: tuple[str, ...] = Field(
+    templates: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(
         ("a photo of a {}.",), min_length=1, description="sentences with {} for the class name"
     )
     centre: bool = Field(False, description="subtract the class mean from the text features")
     positional: bool = Field(True, description="pool the image with positions (CLIP), or without (TaI-DPT)")
-    spatial_scale: float | None = Field(None, description="sharpness of the local branch; CLIP's logit scale when null")
+    spatial_scale: float | None = Field(None, gt=0, description="sharpness of the local branch; null: CLIP's scale")
 
 
 class ZeroShot(Learner):
@@ -50,14 +54,15 @@ class ZeroShot(Learner):
                 raise UserError(f"template {template!r} has no {{}} for the class name")
         self.register_buffer("_text", torch.empty(0), persistent=False)
 
-    def image_encoding_key(self) -> str:
+    @property
+    def pools_with_positions(self) -> bool:
         """With positions as CLIP pools, or without as TaI-DPT does."""
-        return "positional" if self.options.positional else "plain"
+        return self.options.positional
 
     def branch_logits_from(self, features: Features) -> BranchLogits:
         """Both branches with CLIP's logit scale."""
-        text, scale = self.text_features(), self.backbone.logit_scale
-        return branch_logits(features, text, text, scale, self.options.spatial_scale or scale)
+        text, scale, sharpness = self.text_features(), self.backbone.logit_scale, self.options.spatial_scale
+        return branch_logits(features, text, text, scale, scale if sharpness is None else sharpness)
 
     def logits_from(self, features: Features) -> Tensor:
         """CLIP's logits: the global branch."""

@@ -25,7 +25,10 @@ def create_fabric(device: torch.device) -> Fabric:
 
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
-    """Makes sums on a GPU ordered, so that a run gives the same bits again; torch's global setting is put back."""
+    """Asks for ordered sums on a GPU, where its kernels offer them; torch's global setting is put back.
+
+    On the CPU a run gives the same bits again without it. On a GPU some kernels only come close.
+    """
     if device.type != "cuda":
         yield
         return

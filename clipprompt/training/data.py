@@ -124,6 +124,7 @@ def caption_data(
     key = {
         "kind": "caption tokens, normalised",
         "weights": backbone.fingerprint(),
+        "computed": f"torch {torch.__version__} on {backbone.device.type}",
         "precision": backbone.precision,
         "tokens": hash_array(tokens.numpy()),
         "dtype": options.cache_dtype,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from clipprompt.backbone import load_backbone
+from clipprompt.backbone import Backbone, load_backbone
 from clipprompt.captions.corpus import load_corpus
 from clipprompt.config import DataConfig, RunConfig
 from clipprompt.errors import UserError
@@ -135,9 +135,14 @@ def build_learner(config: RunConfig, classnames: Sequence[str]) -> Learner:
     Raises:
         UserError: if the backbone cannot be loaded, or the learner cannot be used with it.
     """
-    b = config.backbone
-    backbone = load_backbone(b.name, b.pretrained, device=b.device, precision=b.precision, image_size=b.image_size)
+    backbone = load_configured_backbone(config)
     return create_learner(config.method, backbone, classnames, seed=config.train.seed, **config.learner)
+
+
+def load_configured_backbone(config: RunConfig) -> Backbone:
+    """Loads the backbone that a configuration names."""
+    b = config.backbone
+    return load_backbone(b.name, b.pretrained, device=b.device, precision=b.precision, image_size=b.image_size)
 
 
 def _training_data(

@@ -73,7 +73,8 @@ class RunFolder:
                         f"{self.path} holds another run: {key} is {before!r} there and {now!r} here{_moved(key, old)}; "
                         "choose another folder with -o, or the same setting"
                     )
-        write_text(path, dump_config(config))
+        if not path.exists() or not self.is_complete:
+            write_text(path, dump_config(config))
 
     def log(self, message: str) -> None:
         """Adds a line with the time to ``log.txt``; a full disk does not end the run here."""

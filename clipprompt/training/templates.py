@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clipprompt._yaml import read_mapping
 from clipprompt.errors import UserError
+from clipprompt.learners import check_classnames
 from clipprompt.resources import resource
 
 
@@ -37,6 +38,6 @@ def template_sentences(templates: Sequence[str], classnames: Sequence[str]) -> t
     Returns:
         Sentences and their labels.
     """
-    names = [name.replace("_", " ") for name in classnames]
+    names = check_classnames(classnames)
     sentences = [template.replace("{}", name) for name in names for template in templates]
     return sentences, [[i] for i in range(len(names)) for _ in templates]

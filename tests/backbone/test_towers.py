@@ -142,3 +142,49 @@ def test_backbone_gets_no_gradient_and_stays_in_evaluation_mode(tiny_backbone: B
     assert prefix.grad.abs().max() > 0
     assert all(p.grad is None and not p.requires_grad for p in tiny_backbone.model.parameters())
     assert not any(module.training for module in tiny_backbone.model.modules())
+
+
+def test_dense_features_of_a_vit_are_the_last_block_with_every_place_on_its_own(
+    tiny_vit_backbone: Backbone, inputs: Golden
+) -> None:
+    """The value path against open_clip's own block under a mask that lets each position see itself alone."""
+    tower, visual = tiny_vit_backbone.vision, tiny_vit_backbone.model.visual
+    hidden = tower.trunk(inputs["images_vit"])
+    alone = torch.full((17, 17), -torch.inf).fill_diagonal_(0.0)
+    states = visual.transformer.resblocks[-1](hidden.states, attn_mask=alone)
+    assert_close(tower.project(hidden), (visual.ln_post(states) @ visual.proj)[:, 1:], 1e-5)
+    regions = tower.project(hidden, mean_token=True)
+    assert_close(regions[:, 0], tiny_vit_backbone.encode_image(inputs["images_vit"]), 1e-5)
+
+
+def test_many_classes_are_chunked_and_give_the_same_features(
+    tiny_vit_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tower = tiny_vit_backbone.text
+    tokens = tiny_vit_backbone.tokenize([f"a photo of a thing number {i}." for i in range(30)])
+    whole = tower.encode_tokens(tokens)
+    monkeypatch.setattr("clipprompt.backbone._text.POSITIONS_AT_ONCE", 16)
+    assert_close(tower.encode_tokens(tokens), whole, 1e-5)
+
+
+def test_resized_positions_keep_a_linear_ramp() -> None:
+    """A plane stays one away from the border, up to the ripple of bicubic weights; the first position is kept."""
+    from clipprompt.backbone._vision import resize_positions
+
+    rows, columns = torch.meshgrid(torch.arange(8.0), torch.arange(8.0), indexing="ij")
+    positions = torch.cat([torch.full((1, 2), 7.0), torch.stack([rows, columns], dim=-1).flatten(0, 1)])
+    resized = resize_positions(positions, (8, 8), (16, 16))
+    assert torch.equal(resized[0], positions[0])
+    inner = resized[1:].reshape(16, 16, 2)[4:12, 4:12]
+    expected = (torch.arange(4, 12) + 0.5) / 2 - 0.5
+    assert_close(inner[..., 0], expected[:, None].expand(8, 8), 2e-2)
+    assert_close(inner[..., 1], expected.expand(8, 8), 2e-2)
+
+
+def test_batch_norms_do_not_move_when_somebody_calls_train(tiny_rn_backbone: Backbone, inputs: Golden) -> None:
+    before = tiny_rn_backbone.fingerprint()
+    tiny_rn_backbone.model.train()
+    tiny_rn_backbone.encode_image(inputs["images_rn"])
+    assert tiny_rn_backbone.fingerprint() == before
+    assert not tiny_rn_backbone.model.visual.training
+    tiny_rn_backbone.model.eval()

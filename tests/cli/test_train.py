@@ -182,9 +182,7 @@ def test_the_command_survives_its_own_end(signum: int, code: int, world: Path, t
 def test_a_disk_that_fills_up_is_one_line_and_the_run_goes_on_later(world: Path, tmp_path: Path) -> None:
     arguments = command(world, "epochs=60", "log_steps=1", "-o", "run")
     limit = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (8000, 8000));"
-    script = (
-        f"{limit} import sys; sys.argv[1:] = {arguments!r}; runpy.run_module('clipprompt.cli', run_name='__main__')"
-    )
+    script = f"{limit} import sys; sys.argv[1:] = {arguments!r}; runpy.run_module('clipprompt', run_name='__main__')"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
     full = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

@@ -170,3 +170,12 @@ def test_options_of_the_wrong_kind_name_the_option(create: Create, name: str) ->
 def test_an_unknown_learner_suggests_the_nearest(tiny_vit_backbone: Backbone) -> None:
     with pytest.raises(UserError, match="did you mean 'tai_dpt'"):
         create_learner("tai_dtp", tiny_vit_backbone, ["cat"])
+
+
+def test_a_prompt_comes_back_on_its_backbones_size_and_precision(tmp_path: Path) -> None:
+    from clipprompt.backbone import load_backbone
+
+    backbone = load_backbone("mini", device="cpu", precision="bf16", image_size=160)
+    create_learner("tai_dpt", backbone, ["cat", "dog"]).save(tmp_path)
+    again = load_learner(tmp_path).backbone
+    assert (again.name, again.precision, again.image_size) == ("mini", "bf16", 160)

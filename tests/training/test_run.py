@@ -98,7 +98,7 @@ def test_a_moved_corpus_is_the_same_and_a_changed_one_is_not(
     shutil.copy(corpus, tmp_path / "moved.parquet")
     assert run_training(configure(f"data.corpus={tmp_path / 'moved.parquet'}"), tmp_path / "run") is None
     write_corpus(corpus, CAPTIONS[1:], LABELS[1:], CLASSNAMES)
-    with pytest.raises(UserError, match=r"data\.fingerprint .*it was trained on .*moved\.parquet, as it was then"):
+    with pytest.raises(UserError, match=r"data\.fingerprint .*it was trained on .*corpus\.parquet, as it was then"):
         run_training(configure(), tmp_path / "run")
 
 

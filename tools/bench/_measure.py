@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import resource
 import statistics
 import sys
 import time
@@ -79,6 +78,8 @@ def compare(
 
 
 def _run(make: Callable[[], Callable[[], object]], repeats: int, sender: Connection) -> None:
+    import resource  # not on Windows
+
     step = make()
     step()
     times = []
