@@ -114,6 +114,8 @@ class Backbone:
         Raises:
             UserError: naming the first text that does not fit.
         """
+        if isinstance(texts, str):
+            raise UserError(f"texts are a list of strings, not one string: [{texts!r}] for a single text")
         length = self.context_length
         tokens: Tensor = self.tokenizer(list(texts), context_length=length)
         if not truncate:

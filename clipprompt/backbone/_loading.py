@@ -21,7 +21,7 @@ RANDOM = "random"
 PRECISIONS = ("fp32", "bf16", "fp16")
 _BUNDLED = {"mini": Path(__file__).resolve().parent.parent / "mini" / "assets"}
 # What open_clip and the libraries below it raise for a name, a file or a connection that is not right.
-_LOADING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError)
+_LOADING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError, ImportError)
 _FILE_ERRORS = (SafetensorError, pickle.UnpicklingError, EOFError)
 
 

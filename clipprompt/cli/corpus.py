@@ -53,7 +53,11 @@ def build(
         def advance(done: int, read: int) -> None:
             display.update(task, completed=done >> 20, note=f"{read:,} captions")
 
-        report = build_corpus(files, classes, output, keep_empty, column, advance)
+        try:
+            report = build_corpus(files, classes, output, keep_empty, column, advance)
+        except KeyboardInterrupt:
+            typer.echo(f"stopped; {output} is as it was before", err=True)
+            raise typer.Exit(130) from None
     _tell(report, output)
     raise typer.Exit(1 if report.n_skipped else 0)
 

@@ -26,7 +26,11 @@ def demo(
     from clipprompt.reports.tables import check_format
 
     check_format(output_format)
-    result = run_demo(output, _parse_seeds(seeds), say=lambda message: typer.echo(message, err=True))
+    try:
+        result = run_demo(output, _parse_seeds(seeds), say=lambda message: typer.echo(message, err=True))
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; the same command goes on with what is complete in {output}", err=True)
+        raise typer.Exit(130) from None
     show_records(result.records, output_format)
     for name, path in (("picture", result.picture), ("prompt", result.run), ("records", result.results)):
         typer.echo(f"{name:8} {path}", err=True)

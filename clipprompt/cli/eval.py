@@ -102,14 +102,14 @@ def multilabel(
     model = _load_backbone(backbone, pretrained, prompts or [], device, precision)
     rows = zero_shot_rows(model, labelled.classnames) + load_rows(prompts or [], model, labelled.classnames)
     records = list(evaluate_multilabel(rows, labelled, branches=branches, batch_size=batch_size, workers=workers))
+    show_records(records, output_format, beside)  # before the files: what was computed is not lost with a full disk
+    _say_provenance(labelled, records[0])
     if output is not None:
         write_records(output, records)
     if plot is not None:
         from clipprompt.reports.plots import plot_average_precision
 
         plot_average_precision(records, plot)
-    show_records(records, output_format, beside)
-    _say_provenance(labelled, records[0])
 
 
 def _check_early(

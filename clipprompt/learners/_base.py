@@ -215,6 +215,23 @@ class Learner(nn.Module, ABC):
         return moved
 
 
+def as_multi_hot(labels: Tensor, n_classes: int) -> Tensor:
+    """Labels as multi-hot (B, C): class numbers, long (B,), become rows with a single 1.
+
+    Raises:
+        UserError: for labels of another shape, or a number that is no class.
+    """
+    if labels.dim() == 1 and not labels.is_floating_point():
+        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
+            raise UserError(f"labels must be class numbers from 0 to {n_classes - 1}, not {labels.tolist()[:8]}")
+        return F.one_hot(labels.long(), n_classes).float()
+    if labels.dim() != 2 or labels.shape[1] != n_classes:
+        raise UserError(
+            f"labels have shape {tuple(labels.shape)}; with {n_classes} classes it must be (B, {n_classes})"
+        )
+    return labels
+
+
 def check_classnames(classnames: Sequence[str]) -> list[str]:
     """Class names as a prompt says them: underscores are spaces, and a final full stop is left to the prompt.
 
@@ -225,11 +242,14 @@ def check_classnames(classnames: Sequence[str]) -> list[str]:
         raise UserError(f"class names are a list of strings, not one string: [{classnames!r}] for a single class")
     if len(classnames) == 0:
         raise UserError("there are no class names")
-    cleaned = [" ".join(str(name).replace("_", " ").split()).removesuffix(".") for name in classnames]
+    for raw in classnames:
+        if not isinstance(raw, str):
+            raise UserError(f"class names are strings; {raw!r} is a {type(raw).__name__}")
+    cleaned = [" ".join(name.replace("_", " ").split()).removesuffix(".") for name in classnames]
     for position, (name, raw) in enumerate(zip(cleaned, classnames, strict=True)):
         if not name:
             raise UserError(f"class name {position + 1} is empty: {raw!r}")
-        if name in cleaned[:position]:
+        if name.lower() in (earlier.lower() for earlier in cleaned[:position]):  # a tokenizer sees no capitals
             raise UserError(f"class name {raw!r} is given twice")
     return cleaned
 

@@ -44,6 +44,8 @@ def build_class_prompts(backbone: Backbone, names: list[str], n_ctx: int) -> Cla
     room = backbone.context_length - n_ctx
     tokens = backbone.tokenizer(texts, context_length=backbone.context_length + 1)
     ends = backbone.text.end_positions(tokens)
+    if room < 4:  # start token, a name of one token, full stop, end token
+        raise UserError(f"n_ctx {n_ctx} is too large: the text tower has {backbone.context_length} tokens in all")
     for name, end in zip(names, ends.tolist(), strict=True):
         if end >= room:
             raise UserError(

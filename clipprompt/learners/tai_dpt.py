@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from clipprompt import losses
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
-from clipprompt.learners._base import BranchLogits, Features, ImageFeatures, Learner, LearnerOptions
+from clipprompt.learners._base import BranchLogits, Features, ImageFeatures, Learner, LearnerOptions, as_multi_hot
 from clipprompt.learners._context import ClassPrompts, build_class_prompts, encode_prompts, init_context
 from clipprompt.learners._dense import branch_logits, global_cosines
 
@@ -96,8 +96,12 @@ class TaIDPT(Learner):
 
         Args:
             features: encoded captions or images.
-            labels: multi-hot (B, C); 1 present, 0 absent, -1 unknown.
+            labels: multi-hot (B, C); 1 present, 0 absent, -1 unknown. Or long (B,), the one class of each.
+
+        Raises:
+            UserError: if the labels do not fit the samples and classes.
         """
+        labels = as_multi_hot(labels, len(self.classnames))
         kind = self.options.loss
         if kind == "single_ranking":  # ctx_local is not used, so it gets no gradient rather than a zero one
             text = F.normalize(encode_prompts(self.backbone, self._prompts, self.ctx[None]), dim=-1)[0]

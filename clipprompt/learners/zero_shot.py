@@ -21,6 +21,8 @@ from clipprompt.learners._dense import branch_logits, global_cosines
 
 
 def _as_tuple(value: Any) -> Any:
+    if isinstance(value, str):
+        return (value,)
     return tuple(value) if isinstance(value, list) else value  # JSON and YAML have lists
 
 

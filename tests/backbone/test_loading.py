@@ -164,6 +164,7 @@ def test_random_weights_come_from_the_seed_and_are_announced(caplog: pytest.LogC
 BAD: list[tuple[dict[str, Any], str]] = [
     ({"name": "ViT-B-61"}, "did you mean 'ViT-B-16'"),
     ({"name": "minni"}, "did you mean 'mini'"),
+    ({"name": "ViT-B-16-SigLIP", "device": "cpu"}, "cannot load backbone|is a TimmModel"),
     ({"name": "ViT-B-16", "pretrained": "openia"}, "did you mean 'openai'"),
     ({"name": "mini", "pretrained": "openai"}, "brings its own weights"),
     ({"name": "RN50", "device": "tpu9"}, "device 'tpu9' is not there"),
@@ -209,6 +210,11 @@ def test_a_pickle_in_place_of_weights_executes_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot load backbone"):
         load_backbone("RN50", str(tmp_path / "weights.pt"), device="cpu")
     assert not marker.exists()
+
+
+def test_one_string_is_no_list_of_texts(tiny_vit_backbone: Backbone) -> None:
+    with pytest.raises(UserError, match="not one string"):
+        tiny_vit_backbone.tokenize("a cat")
 
 
 def test_a_text_that_is_too_long_is_named(tiny_vit_backbone: Backbone) -> None:

@@ -123,7 +123,7 @@ MISTAKES = {
     "resume nothing": (["train", "tai_dpt", "--resume", *OUT], "nothing to resume: run is not a run folder"),
     "resume nowhere": (["train", "tai_dpt", "--resume"], "--resume needs the run folder"),
     "resume with a file": (["train", "tai_dpt", "--resume", "-c", "x.yaml", *OUT], "leave out -c x.yaml"),
-    "no room for the name": (["n_ctx=75", *OUT], "is too long: with 75 context vectors"),
+    "no room for the name": (["n_ctx=75", *OUT], "n_ctx 75 is too large"),
 }
 
 

@@ -142,6 +142,8 @@ BAD_NAMES = [
     (["cat", " "], "class name 2 is empty"),
     (["word " * 90], "too long"),
     ("cat", "not one string"),
+    (["cat", "Cat"], "'Cat' is given twice"),
+    (["cat", 2], "2 is a int"),
 ]
 
 

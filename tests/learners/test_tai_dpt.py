@@ -180,6 +180,25 @@ def test_class_specific_contexts_refuse_another_number_of_classes(tiny_rn_backbo
         learner.set_classes(["zebra", "okapi"])
 
 
+def test_class_numbers_are_labels_too(tiny_rn_backbone: Backbone, inputs: Golden, texts: Texts) -> None:
+    learner, numbers = _create(tiny_rn_backbone, texts), torch.tensor([0, 3, 6, 2, 5, 1])
+    rows = torch.eye(7)[numbers]
+    assert torch.equal(learner.loss(inputs["caption_tokens"], numbers), learner.loss(inputs["caption_tokens"], rows))
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(6, 3), torch.zeros(6), torch.tensor([0, 1, 2, 3, 4, 7])])
+def test_labels_that_do_not_fit_get_one_line(
+    tiny_rn_backbone: Backbone, inputs: Golden, texts: Texts, labels: torch.Tensor
+) -> None:
+    with pytest.raises(UserError, match="labels"):
+        _create(tiny_rn_backbone, texts).loss(inputs["caption_tokens"], labels)
+
+
+def test_too_many_contexts_are_named(tiny_rn_backbone: Backbone, texts: Texts) -> None:
+    with pytest.raises(UserError, match="n_ctx 75 is too large: the text tower has 77 tokens"):
+        _create(tiny_rn_backbone, texts, n_ctx=75)
+
+
 def test_merged_is_the_mean_of_both_branches(tiny_backbone: Backbone, inputs: Golden, texts: Texts) -> None:
     learner: Learner = _create(tiny_backbone, texts)
     images = inputs["images_vit" if tiny_backbone.image_size == 64 else "images_rn"]
