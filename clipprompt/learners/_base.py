@@ -226,9 +226,7 @@ def as_multi_hot(labels: Tensor, n_classes: int) -> Tensor:
             raise UserError(f"labels must be class numbers from 0 to {n_classes - 1}, not {labels.tolist()[:8]}")
         return F.one_hot(labels.long(), n_classes).float()
     if labels.dim() != 2 or labels.shape[1] != n_classes:
-        raise UserError(
-            f"labels have shape {tuple(labels.shape)}; with {n_classes} classes it must be (B, {n_classes})"
-        )
+        raise UserError(f"labels have shape {tuple(labels.shape)}; for {n_classes} classes give (B, {n_classes})")
     return labels
 
 
