@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
@@ -13,7 +12,7 @@ from clipprompt.training._stopping import InterruptedRunError, stop_on_signals
 def test_a_signal_is_remembered_until_it_is_asked_for(signum: int) -> None:
     with stop_on_signals() as stop:
         stop.raise_if_asked("too early")
-        os.kill(os.getpid(), signum)
+        signal.raise_signal(signum)
         with pytest.raises(InterruptedRunError, match="stopped") as error:
             stop.raise_if_asked("stopped")
     assert error.value.signum == signum
@@ -21,8 +20,8 @@ def test_a_signal_is_remembered_until_it_is_asked_for(signum: int) -> None:
 
 def test_a_second_ctrl_c_acts_at_once() -> None:
     with stop_on_signals(), pytest.raises(KeyboardInterrupt):  # noqa: PT012 (the second one is the point)
-        os.kill(os.getpid(), signal.SIGINT)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_the_handlers_are_put_back() -> None:
