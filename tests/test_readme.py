@@ -95,3 +95,8 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("link", re.findall(r"\]\(((?!http)[^)]+)\)", README))
 def test_every_link_of_the_readme_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("document", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_no_number_was_left_to_be_filled_in(document: str) -> None:
+    assert not re.search(r"\b[A-Z]+_(SECONDS|TIME|TABLE|RESULT)\b", (ROOT / document).read_text(encoding="utf-8"))
