@@ -4,7 +4,7 @@
     the same prompt untrained, differently started, mistrained ----+
 
 The controls tell learning from luck. Untrained prompts and centred text cost nothing; shuffled labels must fall;
-labelled pictures, which TaI-DPT does without, are the ceiling.
+labelled pictures are what TaI-DPT does without.
 """
 
 from __future__ import annotations
