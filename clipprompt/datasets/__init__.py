@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from clipprompt.datasets.coco import load_coco
-from clipprompt.datasets.images import MultiLabelImages, open_image
+from clipprompt.datasets.decoding import decode_in_order, open_image
+from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.datasets.labels import load_labels
 from clipprompt.datasets.select import load_dataset
 
-__all__ = ["MultiLabelImages", "load_coco", "load_dataset", "load_labels", "open_image"]
+__all__ = ["MultiLabelImages", "decode_in_order", "load_coco", "load_dataset", "load_labels", "open_image"]

@@ -6,50 +6,17 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image
 
 from clipprompt.datasets._checks import first_repeated, plain_name
+from clipprompt.datasets.decoding import open_image
 from clipprompt.errors import UserError, nearest
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
-
-
-def open_image(path: str | Path) -> Image.Image:
-    """Decodes an image file completely, turned upright as its EXIF entry says, in RGB.
-
-    16-bit grey is scaled to 8 bits, transparency is dropped, and of an animation the first frame is taken.
-
-    Raises:
-        UserError: naming the file, if it is missing or cannot be decoded to its end.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return _to_rgb(_upright(image))
-    # Decoders raise whatever the broken bytes lead them to: OSError, SyntaxError, ValueError, struct.error, …
-    except Exception as error:
-        raise UserError(f"cannot read image {path}: {error or type(error).__name__}") from error
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # broken metadata must not cost the picture
-        return image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow would clip 16 bits at 255, which makes nearly everything white.
-        image = Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
 
 
 @dataclass(frozen=True, eq=False)
