@@ -16,18 +16,19 @@ from pydantic import ValidationError
 from clipprompt.backbone import Backbone, load_backbone, resolve_device
 from clipprompt.errors import UserError, nearest
 from clipprompt.learners._base import (
-    BranchLogits,
     CaptionFeatures,
     ImageFeatures,
     Learner,
     LearnerOptions,
     check_classnames,
 )
+from clipprompt.learners._dense import BranchLogits, DenseLearner
 from clipprompt.learners._saving import read_description, read_weights, warn_if_another_backbone
 
 __all__ = [
     "BranchLogits",
     "CaptionFeatures",
+    "DenseLearner",
     "ImageFeatures",
     "Learner",
     "LearnerOptions",

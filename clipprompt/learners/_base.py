@@ -50,14 +50,6 @@ class CaptionFeatures(NamedTuple):
     lengths: Tensor
 
 
-class BranchLogits(NamedTuple):
-    """Logits of the global branch, the local branch, and their mean: each (B, C)."""
-
-    global_: Tensor
-    local: Tensor
-    merged: Tensor
-
-
 Features = ImageFeatures | CaptionFeatures
 
 
@@ -163,20 +155,12 @@ class Learner(nn.Module, ABC):
         return True
 
     @abstractmethod
-    def branch_logits_from(self, features: Features) -> BranchLogits:
-        """Logits of both branches from encoded images or captions."""
-
-    @abstractmethod
     def logits_from(self, features: Features) -> Tensor:
         """The learner's logits (B, C) from encoded images or captions."""
 
     @abstractmethod
     def loss_from(self, features: Features, labels: Tensor) -> Tensor:
         """The training loss (scalar) from encoded images or captions."""
-
-    def image_logits(self, images: Tensor) -> BranchLogits:
-        """Logits of both branches for images (B, 3, H, W)."""
-        return self.branch_logits_from(self.encode_images(images))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, C) for images (B, 3, H, W)."""

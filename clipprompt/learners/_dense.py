@@ -7,10 +7,48 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from clipprompt.learners._base import BranchLogits, CaptionFeatures, Features, ImageFeatures
+from clipprompt.learners._base import CaptionFeatures, Features, ImageFeatures, Learner
+
+
+class BranchLogits(NamedTuple):
+    """Logits of the global branch, the local branch, and their mean: each (B, C)."""
+
+    global_: Tensor
+    local: Tensor
+    merged: Tensor
+
+
+class DenseLearner(Learner):
+    """A learner that also looks at the parts: it has a local branch, and can say where in the image a class is."""
+
+    @abstractmethod
+    def branch_logits_from(self, features: Features) -> BranchLogits:
+        """Logits of both branches from encoded images or captions."""
+
+    @abstractmethod
+    def local_class_features(self) -> Tensor:
+        """The text features that the local branch compares parts with: L2-normalised float32 (C, E)."""
+
+    def image_logits(self, images: Tensor) -> BranchLogits:
+        """Logits of both branches for images (B, 3, H, W)."""
+        return self.branch_logits_from(self.encode_images(images))
+
+    def local_logits_map(self, features: ImageFeatures) -> Tensor:
+        """How much every place of an image looks like every class, for heat maps.
+
+        Args:
+            features: of B images; places run along the rows of ``Hidden.grid``.
+
+        Returns:
+            Cosines (B, P, C), neither scaled nor normalised over places.
+        """
+        return features.local @ self.local_class_features().T
 
 
 def branch_logits(

@@ -25,9 +25,9 @@ from torch.nn import functional as F
 from clipprompt import losses
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
-from clipprompt.learners._base import BranchLogits, Features, ImageFeatures, Learner, LearnerOptions, as_multi_hot
+from clipprompt.learners._base import Features, ImageFeatures, LearnerOptions, as_multi_hot
 from clipprompt.learners._context import ClassPrompts, build_class_prompts, encode_prompts, init_context
-from clipprompt.learners._dense import branch_logits, global_cosines
+from clipprompt.learners._dense import BranchLogits, DenseLearner, branch_logits, global_cosines
 
 _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "double_ranking": losses.ranking,
@@ -51,7 +51,7 @@ class TaIDPTOptions(LearnerOptions):
     learn_scales: bool = Field(False, description="learn both scales, as exponentials, from 3.0 on")
 
 
-class TaIDPT(Learner):
+class TaIDPT(DenseLearner):
     """Two prompts per class, one for the whole and one for the parts.
 
     Parameters: ``ctx`` and ``ctx_local``, each (n_ctx, d) or class-specific (C, n_ctx, d); with ``learn_scales`` also
@@ -86,6 +86,10 @@ class TaIDPT(Learner):
         """Logits of both branches (equations 2 to 4), for images or captions."""
         text_global, text_local = self.text_features()
         return branch_logits(features, text_global, text_local, self._logit_scale, self._spatial_scale(features))
+
+    def local_class_features(self) -> Tensor:
+        """The features of the ``ctx_local`` prompts."""
+        return self.text_features()[1]
 
     def logits_from(self, features: Features) -> Tensor:
         """The mean of both branches (section 3.4)."""

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
-from clipprompt.learners._base import BranchLogits, Features, Learner, LearnerOptions
-from clipprompt.learners._dense import branch_logits, global_cosines
+from clipprompt.learners._base import Features, LearnerOptions
+from clipprompt.learners._dense import BranchLogits, DenseLearner, branch_logits, global_cosines
 
 
 def _as_tuple(value: Any) -> Any:
@@ -37,7 +37,7 @@ class ZeroShotOptions(LearnerOptions):
     spatial_scale: float | None = Field(None, gt=0, description="sharpness of the local branch; null: CLIP's scale")
 
 
-class ZeroShot(Learner):
+class ZeroShot(DenseLearner):
     """CLIP with hand-written templates. It has no parameters.
 
     With ``centre`` the mean over classes is subtracted from the text features: what all classes share tells nothing
@@ -65,6 +65,10 @@ class ZeroShot(Learner):
         """Both branches with CLIP's logit scale."""
         text, scale, sharpness = self.text_features(), self.backbone.logit_scale, self.options.spatial_scale
         return branch_logits(features, text, text, scale, scale if sharpness is None else sharpness)
+
+    def local_class_features(self) -> Tensor:
+        """Those of the global branch: there is one text per class."""
+        return self.text_features()
 
     def logits_from(self, features: Features) -> Tensor:
         """CLIP's logits: the global branch."""

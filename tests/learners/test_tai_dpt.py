@@ -8,7 +8,7 @@ import torch
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
-from clipprompt.learners import Learner, create_learner
+from clipprompt.learners import create_learner
 from clipprompt.learners.tai_dpt import TaIDPT
 from tests.conftest import Golden, assert_close
 
@@ -200,7 +200,16 @@ def test_too_many_contexts_are_named(tiny_rn_backbone: Backbone, texts: Texts) -
 
 
 def test_merged_is_the_mean_of_both_branches(tiny_backbone: Backbone, inputs: Golden, texts: Texts) -> None:
-    learner: Learner = _create(tiny_backbone, texts)
+    learner = _create(tiny_backbone, texts)
     images = inputs["images_vit" if tiny_backbone.image_size == 64 else "images_rn"]
     logits = learner.image_logits(images)
     assert torch.equal(logits.merged, (logits.global_ + logits.local) / 2)
+
+
+def test_the_map_of_places_pools_to_the_local_branch(tiny_backbone: Backbone, inputs: Golden, texts: Texts) -> None:
+    learner = _create(tiny_backbone, texts)
+    features = learner.encode_images(inputs["images_vit" if tiny_backbone.image_size == 64 else "images_rn"])
+    cosines = learner.local_logits_map(features)
+    assert cosines.shape == (len(features.global_), features.local.shape[1], len(texts["classnames"]))
+    pooled = (cosines * (50 * cosines).softmax(dim=1)).sum(dim=1)
+    assert_close(4 * pooled, learner.branch_logits_from(features).local, 1e-6)
