@@ -99,7 +99,7 @@ def _as_settings(given: dict[str, str | None]) -> list[str]:
 def _run(config: RunConfig, folder: Path) -> None:
     # Matrix products on a GPU are repeatable only with this, and only if it is set before the first of them.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    from clipprompt.training._stopping import InterruptedRunError
+    from clipprompt.stopping import InterruptedRunError
     from clipprompt.training.run import run_training
 
     try:

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from clipprompt.config import DataConfig
+from clipprompt.features.cache import FeatureCache, Ints, build_cache, hash_array
 from clipprompt.learners import CaptionFeatures, ImageFeatures, Learner
 from clipprompt.progress import track
-from clipprompt.training.cache import FeatureCache, Ints, build_cache, hash_array
 
 _TEXTS_PER_CALL = 4096
 Features = Any

@@ -24,8 +24,8 @@ from clipprompt.config import TrainConfig
 from clipprompt.errors import UserError
 from clipprompt.learners import Learner
 from clipprompt.progress import progress
+from clipprompt.stopping import StopRequest
 from clipprompt.training._device import create_fabric, repeatable
-from clipprompt.training._stopping import StopRequest
 from clipprompt.training.checkpoint import (
     Position,
     load_checkpoint,

@@ -16,9 +16,9 @@ from clipprompt.backbone import Backbone, load_backbone
 from clipprompt.captions.corpus import load_corpus
 from clipprompt.config import DataConfig, RunConfig
 from clipprompt.errors import UserError
+from clipprompt.features.cache import remove_cache
 from clipprompt.learners import Learner, create_learner
-from clipprompt.training._stopping import StopRequest, stop_on_signals
-from clipprompt.training.cache import remove_cache
+from clipprompt.stopping import StopRequest, stop_on_signals
 from clipprompt.training.data import FeatureData, caption_data, split_validation
 from clipprompt.training.loop import TrainResult, train
 from clipprompt.training.run_folder import RunFolder, config_hash, open_run

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 
 import clipprompt.training.run
 from clipprompt.config import load_config
-from clipprompt.training._stopping import InterruptedRunError
+from clipprompt.stopping import InterruptedRunError
 from clipprompt.training.run_folder import open_run
 from tests.golden import tiny_clip
 

@@ -125,3 +125,14 @@ def test_the_split_depends_on_its_seed() -> None:
 def test_neither_side_of_a_split_is_empty(n_groups: int, fraction: float, n_held: int) -> None:
     kept, held = split_validation(list(range(n_groups)), fraction, 1)
     assert (len(kept), len(held)) == (n_groups - n_held, n_held)
+
+
+@pytest.mark.parametrize("loss", ["double_ranking", "asl", "bce"])
+def test_float16_moves_the_loss_by_less_than_a_ten_thousandth(loss: str, make_learner: Callable[..., Learner]) -> None:
+    learner = make_learner(loss=loss)
+    values = []
+    for dtype in ("float16", "float32"):
+        data = caption_data(learner, CAPTIONS, LABELS, DataConfig(cache_dtype=dtype))
+        values.append(learner.loss_from(*data.take(np.arange(len(data)))).item())
+    assert values[0] != values[1]
+    assert values[0] == pytest.approx(values[1], rel=1e-4)

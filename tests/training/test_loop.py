@@ -12,7 +12,7 @@ import torch
 from clipprompt.config import DataConfig, TrainConfig
 from clipprompt.errors import UserError
 from clipprompt.learners import ImageFeatures, Learner, create_learner
-from clipprompt.training._stopping import InterruptedRunError, StopRequest
+from clipprompt.stopping import InterruptedRunError, StopRequest
 from clipprompt.training.checkpoint import load_checkpoint
 from clipprompt.training.data import FeatureData, caption_data, image_data
 from clipprompt.training.loop import train

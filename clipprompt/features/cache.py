@@ -8,7 +8,7 @@ so that what is encoded together has nearly the same length and an encoder waste
 **Why float16.** It halves the cache (11 GB instead of 22 for the captions of COCO 2014 on RN50), and its rounding is
 far below what tells captions apart: on an RN50 with random weights, 300 COCO captions and 80 prompts, a cosine moved
 by 9e-6 (root mean square; at most 3.3e-5) where the spread over captions is 0.034, and TaI-DPT's loss by 1e-7 of
-itself. ``tests/training/test_cache.py`` bounds the effect; ``data.cache_dtype=float32`` turns it off.
+itself. ``tests/training/test_data.py`` bounds the effect; ``data.cache_dtype=float32`` turns it off.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from clipprompt.features._blocks import BlockFile
 from clipprompt.progress import progress
-from clipprompt.training._blocks import BlockFile
 
 Ints = npt.NDArray[np.int64]
 # Rows that are encoded in one call. Small enough for any machine, large enough to keep one busy.

@@ -1,20 +1,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from clipprompt.config import DataConfig
 from clipprompt.errors import UserError
-from clipprompt.learners import Learner
-from clipprompt.training import cache as module
-from clipprompt.training.cache import FeatureCache, Ints, build_cache, cache_name, remove_cache
-from clipprompt.training.data import caption_data
-from tests.training.conftest import CAPTIONS, LABELS
+from clipprompt.features import cache as module
+from clipprompt.features.cache import FeatureCache, Ints, build_cache, cache_name, remove_cache
 
 LENGTHS = [3, 1, 4, 1, 5, 2, 6]
 WIDTH = 8
@@ -154,14 +149,3 @@ def test_no_items_make_an_empty_cache() -> None:
     cache = build_cache([], Encoder(), width=WIDTH)
     assert len(cache) == 0
     assert cache.rows.shape == (0, WIDTH)
-
-
-@pytest.mark.parametrize("loss", ["double_ranking", "asl", "bce"])
-def test_float16_moves_the_loss_by_less_than_a_ten_thousandth(loss: str, make_learner: Callable[..., Learner]) -> None:
-    learner = make_learner(loss=loss)
-    values = []
-    for dtype in ("float16", "float32"):
-        data = caption_data(learner, CAPTIONS, LABELS, DataConfig(cache_dtype=dtype))
-        values.append(learner.loss_from(*data.take(np.arange(len(data)))).item())
-    assert values[0] != values[1]
-    assert values[0] == pytest.approx(values[1], rel=1e-4)

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from clipprompt.training._stopping import InterruptedRunError, stop_on_signals
+from clipprompt.stopping import InterruptedRunError, stop_on_signals
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
