@@ -1,0 +1,17 @@
+"""Text from strangers, such as file names, made fit for a terminal."""
+
+from __future__ import annotations
+
+import os
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    r"""The text with every character that cannot be printed as its escape: a line feed becomes ``\n``, ESC ``\x1b``.
+
+    Escape sequences would move the cursor or worse, direction marks would reorder a line, and bytes of a file name that
+    are no text (``os.fsdecode`` makes surrogates of them) cannot be encoded at all.
+    """
+    text = os.fspath(text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
