@@ -6,7 +6,7 @@ This folder is the only one that imports open_clip.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import open_clip
@@ -25,11 +25,12 @@ from clipprompt.backbone._loading import (
 )
 from clipprompt.backbone._resnet import ResNetTower
 from clipprompt.backbone._text import TextTower
+from clipprompt.backbone._transform import ImageTransform
 from clipprompt.backbone._vision import Hidden, VisionTower
 from clipprompt.backbone._vit import ViTTower
 from clipprompt.errors import UserError
 
-__all__ = ["Backbone", "Hidden", "TextTower", "VisionTower", "load_backbone", "resolve_device"]
+__all__ = ["Backbone", "Hidden", "ImageTransform", "TextTower", "VisionTower", "load_backbone", "resolve_device"]
 
 _PRECISION_OF = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -43,7 +44,7 @@ class Backbone:
         text: the text tower.
         vision: the image tower.
         tokenizer: texts to ids.
-        preprocess: evaluation transform, PIL image to (3, H, W); None when none was given.
+        preprocess: evaluation transform, PIL image to (3, H, W), in one step or two; None when none was given.
         logit_scale: factor of the cosines, already exponentiated.
         embed_dim: E, size of the joint space.
     """
@@ -55,7 +56,7 @@ class Backbone:
         self.name = name
         self.pretrained = pretrained
         self.tokenizer = tokenizer
-        self.preprocess: Callable[[Any], Tensor] | None = preprocess
+        self.preprocess = None if preprocess is None else ImageTransform(preprocess)
         self.text = TextTower(model)
         self.vision = _vision_tower(model.visual, name)
         self.logit_scale = float(model.logit_scale.detach().float().exp())
