@@ -6,6 +6,17 @@ from clipprompt.datasets.coco import load_coco
 from clipprompt.datasets.decoding import decode_in_order, open_image
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.datasets.labels import load_labels
+from clipprompt.datasets.nuswide import load_nuswide
 from clipprompt.datasets.select import load_dataset
+from clipprompt.datasets.voc import load_voc2007
 
-__all__ = ["MultiLabelImages", "decode_in_order", "load_coco", "load_dataset", "load_labels", "open_image"]
+__all__ = [
+    "MultiLabelImages",
+    "decode_in_order",
+    "load_coco",
+    "load_dataset",
+    "load_labels",
+    "load_nuswide",
+    "load_voc2007",
+    "open_image",
+]

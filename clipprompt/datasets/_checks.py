@@ -26,23 +26,6 @@ def first_repeated(values: Iterable[T]) -> T | None:
     return None
 
 
-def check_images(paths: Iterable[tuple[str, Path]], where: Path) -> None:
-    """Checks that every listed image file exists.
-
-    Args:
-        paths: what to call the entry in the message (such as ``line 7``), and its path.
-        where: the file that lists them.
-
-    Raises:
-        UserError: naming the first missing image, and how many there are.
-    """
-    missing = [(label, path) for label, path in paths if not path.is_file()]
-    if missing:
-        label, path = missing[0]
-        more = f" ({len(missing)} are missing in all)" if len(missing) > 1 else ""
-        raise UserError(f"{where}, {label}: image {path} does not exist{more}; is --images the right folder?")
-
-
 def check_folder(folder: Path) -> None:
     """Checks that ``folder`` is a folder.
 

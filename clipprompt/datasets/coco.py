@@ -8,13 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from clipprompt.datasets._checks import check_folder, check_images, first_repeated, read_utf8
+from clipprompt.datasets._checks import check_folder, first_repeated, read_utf8
+from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.errors import UserError
 
 
 def load_coco(
-    instances: str | Path, images: str | Path | None = None, *, keep_empty: bool = True, name: str | None = None
+    instances: str | Path,
+    images: str | Path | None = None,
+    *,
+    keep_empty: bool = True,
+    skip_missing: bool = False,
+    name: str | None = None,
 ) -> MultiLabelImages:
     """Reads ``instances_*.json`` and its image folder.
 
@@ -24,10 +30,11 @@ def load_coco(
 
     Args:
         instances: the JSON file.
-        images: the folder of the pictures. By default that of the official layout: ``val2014`` beside
-            ``annotations/instances_val2014.json``.
+        images: the folder of the pictures. By default that of the official layout: ``val2014`` or ``images/val2014``
+            beside ``annotations/instances_val2014.json``.
         keep_empty: whether images without any annotation stay, as images where all classes are absent. Some
             published evaluations leave them out (40,137 of the 40,504 images of val2014 remain).
+        skip_missing: leaves out images whose picture is missing, and notes how many.
         name: what reports call the set; by default the file's name without its ending.
 
     Raises:
@@ -42,16 +49,16 @@ def load_coco(
     _check_unique(path, "category id", [entry["id"] for entry in categories])
     _check_unique(path, "image id", [entry["id"] for entry in records])
     _check_unique(path, "file name", [entry["file_name"] for entry in records])
-    check_images(((f"image {entry['id']}", folder / entry["file_name"]) for entry in records), path)
     targets = _targets(_table(content, path, "annotations", image_id=int, category_id=int), records, categories, path)
-    kept = [index for index in range(len(records)) if keep_empty or targets[index].any()]
-    return MultiLabelImages(
+    dataset = MultiLabelImages(
         name=name or path.stem,
-        items=[folder / records[index]["file_name"] for index in kept],
+        items=[folder / entry["file_name"] for entry in records],
         classnames=tuple(entry["name"] for entry in categories),
-        targets=targets[kept],
-        ids=tuple(records[index]["file_name"] for index in kept),
+        targets=targets,
+        ids=tuple(entry["file_name"] for entry in records),
     )
+    found = settle_missing(dataset, path, lambda index: f"image {records[index]['id']}", skip_missing)
+    return found if keep_empty else found.without_empty()
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -67,10 +74,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _official_folder(path: Path) -> Path:
     split = path.stem.removeprefix("instances_")
-    folder = path.parent.parent / split
-    if not folder.is_dir():
-        raise UserError(f"no image folder {folder} beside {path.parent}; give the folder of the pictures with --images")
-    return folder
+    base = path.parent.parent
+    for folder in (base / split, base / "images" / split):
+        if folder.is_dir():
+            return folder
+    raise UserError(
+        f"no image folder {base / split} beside {path.parent}; give the folder of the pictures with --images"
+    )
 
 
 def _table(content: dict[str, Any], path: Path, key: str, **fields: type) -> list[dict[str, Any]]:

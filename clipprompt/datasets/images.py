@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class MultiLabelImages:
         targets: (N, C) int8 of 1 present, 0 absent, -1 unknown.
         open_item: makes an upright RGB image of an item.
         ids: N names that stay the same when the folder moves; they enter the split hash.
+        options: what was chosen while reading, such as ``{"difficult": "unknown"}``; it goes into the records.
+        notes: lines for people about what was read, for stderr.
     """
 
     name: str
@@ -38,6 +40,8 @@ class MultiLabelImages:
     targets: npt.NDArray[np.int8]
     ids: tuple[str, ...]
     open_item: Callable[[Any], Image.Image] = open_image
+    options: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks the shapes and the label values.
@@ -66,19 +70,35 @@ class MultiLabelImages:
     def with_classes(self, classnames: Iterable[str]) -> MultiLabelImages:
         """The same images with the columns of ``classnames`` alone, in that order and under those names.
 
-        Names are matched without regard to case, and with underscores as spaces.
+        Names are matched without regard to case and spaces, and with underscores as spaces, so that ``dining table``
+        finds VOC's ``diningtable``.
 
         Raises:
             UserError: if a class is not among those of the set.
         """
         wanted = tuple(classnames)
-        column = {plain_name(name): index for index, name in enumerate(self.classnames)}
+        exact = {plain_name(name): index for index, name in enumerate(self.classnames)}
+        joined = {name.replace(" ", ""): index for name, index in exact.items()}
+        columns = []
         for name in wanted:
-            if plain_name(name) not in column:
-                hint = nearest(plain_name(name), column)
+            index = exact.get(plain_name(name), joined.get(plain_name(name).replace(" ", "")))
+            if index is None:
+                hint = nearest(plain_name(name), exact)
                 raise UserError(f"{self.name} has no labels for class {name!r}{hint}; choose among its classes")
-        columns = [column[plain_name(name)] for name in wanted]
+            columns.append(index)
         return replace(self, classnames=wanted, targets=np.ascontiguousarray(self.targets[:, columns]))
+
+    def with_notes(self, *notes: str, **options: str) -> MultiLabelImages:
+        """The same images with more lines for people and more recorded options."""
+        return replace(self, notes=(*self.notes, *notes), options={**self.options, **options})
+
+    def without_empty(self) -> MultiLabelImages:
+        """The images with at least one present class; how many were left out is noted."""
+        kept = np.flatnonzero((self.targets == PRESENT).any(axis=1)).tolist()
+        if not kept:
+            raise UserError(f"{self.name}: no image has a label")
+        note = f"{len(self) - len(kept):,} of {len(self):,} images have no label and are left out"
+        return self.subset(kept).with_notes(note, without_label="left out")
 
     def subset(self, indices: Sequence[int]) -> MultiLabelImages:
         """The images at ``indices``, in that order."""

@@ -24,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from clipprompt.datasets._checks import check_folder, check_images, plain_name
+from clipprompt.datasets._checks import check_folder, plain_name
 from clipprompt.datasets._label_files import Entry, read_entries
+from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets.images import ABSENT, MultiLabelImages
 from clipprompt.errors import UserError, nearest
 
@@ -35,6 +36,7 @@ def load_labels(
     images: str | Path | None = None,
     *,
     classnames: Sequence[str] | None = None,
+    skip_missing: bool = False,
     name: str | None = None,
 ) -> MultiLabelImages:
     """Reads a table of labels; the module's text describes the layouts.
@@ -44,6 +46,7 @@ def load_labels(
         images: the folder that its paths are relative to; by default the table's own.
         classnames: the classes and their order. By default those of the header, or in alphabetical order all that
             the table names.
+        skip_missing: leaves out images whose picture is missing, and notes how many.
         name: what reports call the set; by default the file's name without its ending.
 
     Raises:
@@ -54,16 +57,16 @@ def load_labels(
     check_folder(folder)
     columns, entries = read_entries(path)
     _check_unique(path, entries)
-    check_images(((f"line {entry.line}", folder / entry.path) for entry in entries), path)
     named = columns or tuple(sorted({label for entry in entries for label in entry.labels}))
     classes = tuple(classnames) if classnames is not None else named
-    return MultiLabelImages(
+    dataset = MultiLabelImages(
         name=name or path.stem,
         items=[folder / entry.path for entry in entries],
         classnames=classes,
         targets=_targets(path, entries, classes, columns),
         ids=tuple(entry.path for entry in entries),
     )
+    return settle_missing(dataset, path, lambda index: f"line {entries[index].line}", skip_missing)
 
 
 def _check_unique(path: Path, entries: Sequence[Entry]) -> None:

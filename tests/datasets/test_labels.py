@@ -81,7 +81,7 @@ def test_image_folder_may_be_elsewhere(write_table: Write, tmp_path: Path) -> No
         ("t.csv", "path,labels\n,cat\n", r"line 2: the path is empty"),
         ("t.csv", "path,labels\na.jpg,cat\n\na.jpg,dog\n", r"line 4: a\.jpg is already in line 2"),
         ("t.csv", "path,labels\na.jpg,cat\ngone.jpg,dog\n", r"line 3: image .*gone\.jpg does not exist"),
-        ("t.csv", "path,labels\nx.jpg,cat\ny.jpg,dog\n", r"line 2: .*\(2 are missing in all\)"),
+        ("t.csv", "path,labels\nx.jpg,cat\ny.jpg,dog\n", r"line 2: .*\(2 are missing\)"),
         ("t.csv", "path,labels\na.jpg,\n", r"there is no class"),
         ("t.csv", 'path,labels\na.jpg,"cat\n', r"line 2: unexpected end of data"),
         ("t.csv", b"path,labels\na.jpg,caf\xe9\n", r"line 2: not UTF-8"),
