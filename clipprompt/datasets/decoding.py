@@ -2,26 +2,59 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
+from clipprompt.datasets._image_files import MAX_PIXELS, open_file, reason
+from clipprompt.datasets._pixels import to_rgb
+from clipprompt.datasets._quiet import quiet_pillow
 from clipprompt.errors import UserError
+from clipprompt.printable import printable
+
+__all__ = [
+    "MAX_PIXELS",
+    "DecodedImage",
+    "UnreadableImageError",
+    "decode_image",
+    "decode_in_order",
+    "open_image",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def open_image(path: str | Path, *, draft: int | None = None) -> Image.Image:
+class UnreadableImageError(UserError):
+    """A file that gives no picture. ``reason`` says why, without the path."""
+
+    def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
+        super().__init__(f"cannot read image {printable(path)}: {reason}")
+        self.reason = reason
+
+
+class DecodedImage(NamedTuple):
+    """A picture and the size it has in its file.
+
+    Attributes:
+        image: RGB, upright.
+        size: (width, height) of the upright picture before ``draft`` made it smaller.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+
+
+def open_image(path: str | os.PathLike[str], *, draft: int | None = None) -> Image.Image:
     """Decodes an image file completely, turned upright as its EXIF entry says, in RGB.
 
-    16-bit grey is scaled to 8 bits, transparency is dropped, and of an animation the first frame is taken.
+    Grey of more than 8 bits is scaled to 8, transparency is dropped, and of an animation the first frame is taken. The
+    format is told from the content, whatever the name.
 
     Args:
         path: of the file.
@@ -29,17 +62,29 @@ def open_image(path: str | Path, *, draft: int | None = None) -> Image.Image:
             sides keep this many pixels. What is lost is finer than those pixels, save some aliasing.
 
     Raises:
-        UserError: naming the file, if it is missing or cannot be decoded to its end.
+        UnreadableImageError: naming the file, if it is missing, no regular file, of more than ``MAX_PIXELS`` pixels, or
+            cannot be decoded to its end.
+    """
+    return decode_image(path, draft=draft).image
+
+
+def decode_image(path: str | os.PathLike[str], *, draft: int | None = None) -> DecodedImage:
+    """As ``open_image``, with the size that the picture has in its file.
+
+    Raises:
+        UnreadableImageError: as ``open_image`` does.
     """
     try:
-        with Image.open(path) as image:
+        with quiet_pillow(), open_file(path) as image:
+            width, height = image.size
             if draft is not None:
-                image.draft("RGB", (draft, draft))
+                image.draft(None, (draft, draft))
             image.load()
-            return _to_rgb(_upright(image))
+            size = (height, width) if _turn_upright(image) else (width, height)
+            return DecodedImage(to_rgb(image), size)
     # Decoders raise whatever the broken bytes lead them to: OSError, SyntaxError, ValueError, struct.error, …
     except Exception as error:
-        raise UserError(f"cannot read image {path}: {error or type(error).__name__}") from error
+        raise UnreadableImageError(path, reason(error)) from error
 
 
 def decode_in_order(
@@ -84,17 +129,11 @@ def decode_in_order(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _turn_upright(image: Image.Image) -> bool:
+    """Turns the picture itself (a copy of a large one takes milliseconds); says if width and height changed places."""
     try:
-        return ImageOps.exif_transpose(image)
+        lies_on_its_side = image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # broken metadata must not cost the picture
-        return image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        # Pillow would clip 16 bits at 255, which makes nearly everything white.
-        image = Image.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+        return False
+    return lies_on_its_side
