@@ -174,7 +174,7 @@ def _draw(learner: Learner, split: str, path: Path) -> None:
     """The first six scenes of the split that show two classes or more."""
     scenes = load_scenes(split, 60)
     several = np.flatnonzero((scenes.targets == 1).sum(axis=1) >= 2)[:6].tolist()
-    scores = score_images({"": learner}, scenes.subset(several))[""]["merged"]
+    scores = score_images({"": learner}, scenes.subset(several)).by_key[""]["merged"]
     shown = load_scenes(split, 60, size=_PICTURE_SIZE).subset(several)
     plot_tagged_images(
         [shown[i] for i in range(len(shown))],

@@ -20,6 +20,7 @@ class ResNetTower:
 
     patch_size = 32
     n_layers = 0
+    pools_with_positions = True
 
     def __init__(self, visual: ModifiedResNet) -> None:
         # Colours innermost: a quarter less time on a CPU. Values, names and shapes of the weights stay as they are.

@@ -34,6 +34,8 @@ class VisionTower(Protocol):
     embed_dim: int
     patch_size: int
     n_layers: int
+    pools_with_positions: bool
+    """Whether ``pool`` differs with and without ``positional``."""
 
     def trunk(self, images: Tensor, prompts: Tensor | None = None, deep: Tensor | None = None) -> Hidden:
         """Everything up to the pooling layer, with optional prompt tokens (B or 1, n, W) and (J-1, n, W)."""

@@ -20,6 +20,8 @@ from clipprompt.errors import UserError
 class ViTTower:
     """The transformer tower of CLIP. The trunk stops before the last block, of which only what is read is computed."""
 
+    pools_with_positions = False
+
     def __init__(self, visual: VisionTransformer) -> None:
         if visual.attn_pool is not None or visual.pool_type not in ("tok", "avg"):
             raise UserError("the image tower pools by attention, which is not supported")

@@ -104,12 +104,13 @@ def evaluate_multilabel(
     start = time.perf_counter()
     keyed = {f"row {index + 1}, {_title(row, 'merged')}": row for index, row in enumerate(rows)}
     learners = {key: row.learner for key, row in keyed.items()}
-    scores = score_images(learners, dataset, batch_size=batch_size, workers=workers)
-    common = _describe_pass(rows[0].learner, dataset, time.perf_counter() - start)
+    scored = score_images(learners, dataset, batch_size=batch_size, workers=workers)
+    common = _describe_pass(rows[0].learner, scored.dataset, time.perf_counter() - start)
     for key, row in keyed.items():
         for branch in branches:
-            if branch in scores[key].by_branch:
-                yield _record(row, branch, average_precision(scores[key][branch], dataset.targets), common)
+            if branch in scored.by_key[key]:
+                scores = scored.by_key[key][branch]
+                yield _record(row, branch, average_precision(scores, scored.dataset.targets), common)
 
 
 def check_branches(branches: Sequence[str]) -> None:

@@ -46,7 +46,7 @@ def test_rows_stand_in_order_under_the_papers_names(backbone: Backbone, pictures
 def test_numbers_are_those_of_the_scores(backbone: Backbone, pictures: MultiLabelImages) -> None:
     rows = make_rows(backbone)
     records = list(evaluate_multilabel(rows, pictures, branches=["local", "merged"]))
-    scores = score_images({"tai": rows[2].learner}, pictures)["tai"]
+    scores = score_images({"tai": rows[2].learner}, pictures).by_key["tai"]
     for record, branch in zip(records[4:6], ["local", "merged"], strict=True):
         expected = average_precision(scores[branch], pictures.targets)
         assert record["branch"] == branch

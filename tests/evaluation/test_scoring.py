@@ -27,7 +27,7 @@ def learners(backbone: Backbone) -> dict[str, Learner]:
 
 
 def test_scores_are_the_learners_own(learners: dict[str, Learner], pictures: MultiLabelImages) -> None:
-    scores = score_images(learners, pictures, batch_size=3)
+    scores = score_images(learners, pictures, batch_size=3).by_key
     transform = next(iter(learners.values())).backbone.preprocess
     assert transform is not None
     images = torch.stack([transform(pictures[index]) for index in range(len(pictures))])
@@ -41,17 +41,15 @@ def test_scores_are_the_learners_own(learners: dict[str, Learner], pictures: Mul
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 100])
 def test_batch_size_does_not_matter(learners: dict[str, Learner], pictures: MultiLabelImages, batch_size: int) -> None:
-    whole = score_images(learners, pictures)
-    parts = score_images(learners, pictures, batch_size=batch_size)
+    whole = score_images(learners, pictures).by_key
+    parts = score_images(learners, pictures, batch_size=batch_size).by_key
     for name in learners:
         np.testing.assert_allclose(parts[name]["merged"], whole[name]["merged"], rtol=1e-5, atol=1e-5)
 
 
-# Python 3.12 and later warn about every fork of a process with threads.
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_workers_do_not_matter(learners: dict[str, Learner], pictures: MultiLabelImages) -> None:
-    alone = score_images(learners, pictures, batch_size=3)
-    helped = score_images(learners, pictures, batch_size=3, workers=1)
+    alone = score_images(learners, pictures, batch_size=3, workers=0).by_key
+    helped = score_images(learners, pictures, batch_size=3, workers=3).by_key
     for name in learners:
         assert np.array_equal(helped[name]["merged"], alone[name]["merged"])
 
@@ -75,12 +73,12 @@ def test_every_image_passes_the_trunk_once(
 def test_learner_whose_image_side_is_learnt_encodes_for_itself(
     learners: dict[str, Learner], pictures: MultiLabelImages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = score_images(learners, pictures)
+    plain = score_images(learners, pictures).by_key
     own = learners["centred"]
     encode = own.encode_images
     monkeypatch.setattr(own, "image_side_is_frozen", False, raising=False)
     monkeypatch.setattr(own, "encode_images", lambda images: encode(-images))
-    changed = score_images(learners, pictures)
+    changed = score_images(learners, pictures).by_key
     assert np.array_equal(changed["tai_dpt"]["merged"], plain["tai_dpt"]["merged"])
     assert np.abs(changed["centred"]["merged"] - plain["centred"]["merged"]).max() > 1e-3
 
@@ -95,21 +93,55 @@ def test_trained_prompts_can_be_trained_on_after_scoring(
     assert all(parameter.grad is not None for parameter in learner.parameters())
 
 
-def test_branch_that_is_not_there_is_named(learners: dict[str, Learner], pictures: MultiLabelImages) -> None:
-    scores = score_images(learners, pictures)
-    with pytest.raises(UserError, match="no branch 'locale' here; there is global, local, merged"):
-        scores["tai_dpt"]["locale"]
+def _with_broken(pictures: MultiLabelImages, folder: Path) -> MultiLabelImages:
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    return replace(pictures, items=[*pictures.items[:5], folder / "broken.png", pictures.items[6]])
 
 
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("workers", [0, 1])
-def test_broken_image_is_named_in_one_line(
-    learners: dict[str, Learner], pictures: MultiLabelImages, tmp_path: Path, workers: int
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("cached", [False, True])
+def test_broken_image_is_named_and_left_out(
+    learners: dict[str, Learner], pictures: MultiLabelImages, tmp_path: Path, workers: int, cached: bool
 ) -> None:
-    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    broken = replace(pictures, items=[*pictures.items[:5], tmp_path / "broken.png", pictures.items[6]])
-    with pytest.raises(UserError, match=r"^cannot read image \S+broken\.png: [^\n]+$"):
-        score_images(learners, broken, workers=workers)
+    broken, cache = _with_broken(pictures, tmp_path), tmp_path / "cache" if cached else None
+    scored = score_images(learners, broken, workers=workers, batch_size=2, cache=cache)
+    rest = pictures.subset([0, 1, 2, 3, 4, 6])
+    assert [name for name, _ in scored.skipped] == ["5.png"]
+    assert scored.skipped[0][1].startswith("cannot read image ")
+    assert "broken.png" in scored.skipped[0][1]
+    assert scored.dataset.ids == rest.ids
+    expected = score_images(learners, rest).by_key["tai_dpt"]["merged"]
+    np.testing.assert_allclose(scored.by_key["tai_dpt"]["merged"], expected, atol=2e-3 if cached else 1e-5)
+
+
+def test_a_set_without_a_readable_image_is_an_error(
+    learners: dict[str, Learner], pictures: MultiLabelImages, tmp_path: Path
+) -> None:
+    broken = _with_broken(pictures, tmp_path).subset([5])
+    with pytest.raises(UserError, match=r"labels: none of its 1 images can be read; cannot read image .*broken\.png"):
+        score_images(learners, broken)
+
+
+def test_cached_scores_are_the_direct_ones(
+    learners: dict[str, Learner], pictures: MultiLabelImages, tmp_path: Path
+) -> None:
+    direct = score_images(learners, pictures).by_key
+    for _ in range(2):  # the first time the cache is made, the second time it is read
+        cached = score_images(learners, pictures, cache=tmp_path).by_key
+        for name, branches in direct.items():
+            for branch, scores in branches.items():
+                bound = 1e-4 * learners[name].backbone.logit_scale  # 1e-4 of a cosine
+                np.testing.assert_allclose(cached[name][branch], scores, atol=bound, err_msg=f"{name} {branch}")
+
+
+def test_a_second_scoring_encodes_nothing(
+    learners: dict[str, Learner], pictures: MultiLabelImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = score_images(learners, pictures, cache=tmp_path).by_key["tai_dpt"]["merged"]
+    backbone = learners["tai_dpt"].backbone
+    monkeypatch.setattr(backbone.vision, "trunk", None)
+    second = score_images(learners, pictures, cache=tmp_path).by_key["tai_dpt"]["merged"]
+    assert np.array_equal(first, second)
 
 
 def test_score_that_is_not_finite_is_an_error_that_names_it(
