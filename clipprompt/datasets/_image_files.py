@@ -81,8 +81,9 @@ def _check_kind(path: str | os.PathLike[str]) -> None:
 
 def reason(error: BaseException) -> str:
     """What an exception says, in one line: the system's words without the path, or the decoder's."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return printable(text[:1].lower() + text[1:])
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    return printable(str(error)) or type(error).__name__
 
 
 def _what_it_is(path: str | os.PathLike[str]) -> str:
