@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clipprompt import losses
 from clipprompt.backbone import Backbone, Hidden
 from clipprompt.errors import UserError
 from clipprompt.learners._saving import write_prompt
@@ -31,7 +32,7 @@ class ImageFeatures(NamedTuple):
 
     Attributes:
         global_: (B, E).
-        local: (B, P, E), one per place.
+        local: (B, P, E), one per place; P is 0 where a learner's own image side reads no places.
     """
 
     global_: Tensor
@@ -68,7 +69,9 @@ class Learner(nn.Module, ABC):
     Attributes:
         Options: the class of its options.
         trains_on: what ``loss`` takes first, images or token ids of captions.
-        image_side_is_frozen: image features can be computed once.
+        image_side_is_frozen: image features can be computed once. A learner of which this is not true overrides
+            ``encode_images``, with gradients; whoever has only images calls the learner itself.
+        text_side_sees_the_image: each image has class features of its own, so no one classifier stands for the prompt.
         backbone: the shared frozen CLIP.
         options: the options in force.
         classnames: in the order of the logits.
@@ -77,6 +80,7 @@ class Learner(nn.Module, ABC):
     Options: ClassVar[type[LearnerOptions]]
     trains_on: ClassVar[Literal["captions", "images"]] = "images"
     image_side_is_frozen: ClassVar[bool] = True
+    text_side_sees_the_image: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone, options: LearnerOptions, generator: torch.Generator, n_classes: int) -> None:
         """A learner makes its parameters here.
@@ -154,13 +158,22 @@ class Learner(nn.Module, ABC):
         """Whether the attention pool adds its positions. Learners that agree read the same features from one trunk."""
         return True
 
-    @abstractmethod
     def logits_from(self, features: Features) -> Tensor:
-        """The learner's logits (B, C) from encoded images or captions."""
+        """The learner's logits (B, C) from encoded images or captions: CLIP's scaled cosines, unless it has others."""
+        return self.backbone.logit_scale * global_cosines(features, self.text_features())
 
-    @abstractmethod
     def loss_from(self, features: Features, labels: Tensor) -> Tensor:
-        """The training loss (scalar) from encoded images or captions."""
+        """The training loss (scalar) from encoded images or captions: the cross-entropy, unless it has another.
+
+        Args:
+            features: encoded images or captions.
+            labels: long (B,), the one class of each, or multi-hot (B, C): the sum over present classes, unknown ones
+                left out.
+        """
+        logits = self.logits_from(features)
+        labels = as_multi_hot(labels, logits.shape[1])
+        known = logits.masked_fill(labels < 0, torch.finfo(logits.dtype).min)
+        return losses.soft_cross_entropy(known, labels.clamp(min=0).to(logits.dtype))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, C) for images (B, 3, H, W)."""
@@ -197,6 +210,14 @@ class Learner(nn.Module, ABC):
         moved = super()._apply(lambda t: _keep_float32(t, fn(t)), recurse)  # type: ignore[no-untyped-call]
         self._remembered = None
         return moved
+
+
+def global_cosines(features: Features, text: Tensor) -> Tensor:
+    """Cosines (B, C) of the image's own feature, or of the caption's end token."""
+    if isinstance(features, ImageFeatures):
+        return features.global_ @ text.T
+    ends = features.lengths.cumsum(0) - 1
+    return features.tokens[ends] @ text.T
 
 
 def as_multi_hot(labels: Tensor, n_classes: int) -> Tensor:

@@ -6,13 +6,15 @@ fixed      learnt       \______ suffix _______/
 
 from __future__ import annotations
 
+import logging
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
+from clipprompt.learners._base import Learner, LearnerOptions
 
 
 class ClassPrompts(NamedTuple):
@@ -27,6 +29,39 @@ class ClassPrompts(NamedTuple):
     start: Tensor
     suffix: Tensor
     ends: Tensor
+
+
+class ContextLearner(Learner):
+    """A learner with context vectors: keeps what stands around them, and makes it anew for other class names.
+
+    Attributes:
+        ctx: the context, (n, d) or class-specific (C, n, d); made by the learner itself.
+    """
+
+    ctx: nn.Parameter
+
+    def __init__(self, backbone: Backbone, options: LearnerOptions, generator: torch.Generator, n_classes: int) -> None:
+        super().__init__(backbone, options, generator, n_classes)
+        for part in ClassPrompts._fields:
+            self.register_buffer(f"_{part}", torch.empty(0), persistent=False)
+
+    @property
+    def _n_context(self) -> int:
+        """Tokens between the start token and the full stop that are not the name's."""
+        return self.ctx.shape[-2]
+
+    @property
+    def _prompts(self) -> ClassPrompts:
+        return ClassPrompts(*(getattr(self, f"_{part}") for part in ClassPrompts._fields))
+
+    def _embed_classes(self, names: list[str]) -> None:
+        if self.ctx.dim() == 3 and len(names) != len(self.ctx):
+            raise UserError(
+                f"class-specific contexts were made for {len(self.ctx)} classes and cannot serve {len(names)}; "
+                "use class_specific=False for prompts that take any class list"
+            )
+        for part, value in build_class_prompts(self.backbone, names, self._n_context)._asdict().items():
+            setattr(self, f"_{part}", value)
 
 
 def build_class_prompts(backbone: Backbone, names: list[str], n_ctx: int) -> ClassPrompts:
@@ -86,23 +121,63 @@ def init_context(
     return (torch.randn(shape, generator=generator) * 0.02).to(backbone.device)
 
 
-def encode_prompts(backbone: Backbone, prompts: ClassPrompts, contexts: Tensor) -> Tensor:
+def split_words(backbone: Backbone, n_ctx: int, words: str | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """The context of MaPLe's family: the first ``n_ctx`` tokens of the words are learnt, the others stay as they are.
+
+    Returns:
+        The context (n_ctx, d) and the frozen left-over embeddings (m, d). Words with fewer than ``n_ctx`` tokens are
+        not used, with a warning, and the context is random (the original then learns over the class name).
+    """
+    if words is not None:
+        embedded = init_context(backbone, n_ctx, words, None, generator)
+        if len(embedded) >= n_ctx:
+            return embedded[:n_ctx].clone(), embedded[n_ctx:].clone()
+        logging.getLogger("clipprompt").warning(
+            "ctx_init %r has %d tokens, too few for n_ctx %d: the context starts random", words, len(embedded), n_ctx
+        )
+    context = init_context(backbone, n_ctx, None, None, generator)
+    return context, context[:0].clone()
+
+
+def encode_prompts(
+    backbone: Backbone,
+    prompts: ClassPrompts,
+    contexts: Tensor,
+    n_before: int | None = None,
+    deep: Tensor | None = None,
+) -> Tensor:
     """Class features for G context sets at once.
 
     Args:
         backbone: the frozen CLIP.
         prompts: the fixed parts.
-        contexts: (G, n, d) shared by all classes, which makes [start][ctx] a shared prefix; or class-specific
-            (G, C, n, d), where only the start token is shared.
+        contexts: (G, n, d) shared by all classes, so that what stands before the name is a shared prefix; or
+            class-specific (G, C, n, d), where only the start token is shared.
+        n_before: how many context vectors stand before the name, the others between name and full stop. None: all.
+        deep: (J-1, n, d) replacing the first n context vectors before layers 1, 2, …; shared contexts only.
 
     Returns:
         float32 (G, C, E), not normalised.
     """
     start, suffix, ends = prompts
-    if contexts.dim() == 3:
-        prefix = torch.cat([start.expand(len(contexts), -1, -1), contexts], dim=1)
-        return backbone.text.encode(suffix, ends, prefix)
-    groups, n_classes, n_ctx, _ = contexts.shape
-    suffix = torch.cat([contexts, suffix.expand(groups, -1, -1, -1)], dim=2).flatten(0, 1)
-    features = backbone.text.encode(suffix, (ends + n_ctx).repeat(groups), start[None])
-    return features.reshape(groups, n_classes, -1)
+    n_ctx = contexts.shape[-2]
+    left, right = contexts[..., :n_before, :], contexts[..., n_ctx if n_before is None else n_before :, :]
+    if right.shape[-2]:
+        suffix, ends = _insert(suffix, right, ends - 1), ends + right.shape[-2]
+    if contexts.dim() == 4:
+        suffix, ends = torch.cat([left, suffix.expand(len(left), -1, -1, -1)], dim=2), ends + left.shape[-2]
+        left = left[:, 0, :0]
+    prefix = torch.cat([start.expand(len(left), -1, -1), left], dim=1)
+    return backbone.text.encode(suffix, ends, prefix, deep)
+
+
+def _insert(suffix: Tensor, context: Tensor, places: Tensor) -> Tensor:
+    """Puts context (G, m, d) or (G, C, m, d) into each suffix (C, Ls, d) at its place (C,): (G, C, m + Ls, d)."""
+    n_classes, n_ctx = len(suffix), context.shape[-2]
+    if context.dim() == 3:
+        context = context[:, None].expand(-1, n_classes, -1, -1)
+    both = torch.cat([context, suffix.expand(len(context), -1, -1, -1)], dim=2)
+    new = torch.arange(both.shape[2], device=both.device)
+    place = places[:, None]
+    source = torch.where(new < place, new + n_ctx, torch.where(new < place + n_ctx, new - place, new))
+    return both.gather(2, source[None, :, :, None].expand(len(both), -1, -1, both.shape[-1]))

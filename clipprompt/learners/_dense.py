@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from clipprompt.learners._base import CaptionFeatures, Features, ImageFeatures, Learner
+from clipprompt.learners._base import CaptionFeatures, Features, ImageFeatures, Learner, global_cosines
 
 
 class BranchLogits(NamedTuple):
@@ -73,14 +73,6 @@ def branch_logits(
     whole = logit_scale * global_cosines(features, text_global)
     part = logit_scale * local_cosines(features, text_local, spatial_scale)
     return BranchLogits(whole, part, (whole + part) / 2)
-
-
-def global_cosines(features: Features, text: Tensor) -> Tensor:
-    """Cosines (B, C) of the image's own feature, or of the caption's end token."""
-    if isinstance(features, ImageFeatures):
-        return features.global_ @ text.T
-    ends = features.lengths.cumsum(0) - 1
-    return features.tokens[ends] @ text.T
 
 
 def local_cosines(features: Features, text: Tensor, spatial_scale: float | Tensor) -> Tensor:

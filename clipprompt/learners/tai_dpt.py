@@ -24,10 +24,9 @@ from torch.nn import functional as F
 
 from clipprompt import losses
 from clipprompt.backbone import Backbone
-from clipprompt.errors import UserError
-from clipprompt.learners._base import Features, ImageFeatures, LearnerOptions, as_multi_hot
-from clipprompt.learners._context import ClassPrompts, build_class_prompts, encode_prompts, init_context
-from clipprompt.learners._dense import BranchLogits, DenseLearner, branch_logits, global_cosines
+from clipprompt.learners._base import Features, ImageFeatures, LearnerOptions, as_multi_hot, global_cosines
+from clipprompt.learners._context import ContextLearner, encode_prompts, init_context
+from clipprompt.learners._dense import BranchLogits, DenseLearner, branch_logits
 
 _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "double_ranking": losses.ranking,
@@ -51,7 +50,7 @@ class TaIDPTOptions(LearnerOptions):
     learn_scales: bool = Field(False, description="learn both scales, as exponentials, from 3.0 on")
 
 
-class TaIDPT(DenseLearner):
+class TaIDPT(ContextLearner, DenseLearner):
     """Two prompts per class, one for the whole and one for the parts.
 
     Parameters: ``ctx`` and ``ctx_local``, each (n_ctx, d) or class-specific (C, n_ctx, d); with ``learn_scales`` also
@@ -70,8 +69,6 @@ class TaIDPT(DenseLearner):
         if options.learn_scales:
             self.temperature = nn.Parameter(torch.tensor(3.0, device=backbone.device))
             self.spatial_temperature = nn.Parameter(torch.tensor(3.0, device=backbone.device))
-        for part in ClassPrompts._fields:
-            self.register_buffer(f"_{part}", torch.empty(0), persistent=False)
 
     @property
     def pools_with_positions(self) -> bool:
@@ -124,21 +121,7 @@ class TaIDPT(DenseLearner):
         on_images = isinstance(features, ImageFeatures)
         return self.options.spatial_scale_image if on_images else self.options.spatial_scale_text
 
-    @property
-    def _prompts(self) -> ClassPrompts:
-        return ClassPrompts(*(getattr(self, f"_{part}") for part in ClassPrompts._fields))
-
     def _compute_text_features(self) -> Tensor:
         """Both prompts' features in one pass: (2, C, E), global first."""
         contexts = torch.stack([self.ctx, self.ctx_local])
         return F.normalize(encode_prompts(self.backbone, self._prompts, contexts), dim=-1)
-
-    def _embed_classes(self, names: list[str]) -> None:
-        if self.options.class_specific and len(names) != len(self.ctx):
-            raise UserError(
-                f"class-specific contexts were made for {len(self.ctx)} classes and cannot serve {len(names)}; "
-                "use class_specific=False for prompts that take any class list"
-            )
-        prompts = build_class_prompts(self.backbone, names, self.ctx.shape[-2])
-        for part, value in prompts._asdict().items():
-            setattr(self, f"_{part}", value)

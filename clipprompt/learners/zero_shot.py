@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
 from clipprompt.learners._base import Features, LearnerOptions
-from clipprompt.learners._dense import BranchLogits, DenseLearner, branch_logits, global_cosines
+from clipprompt.learners._dense import BranchLogits, DenseLearner, branch_logits
 
 
 def _as_tuple(value: Any) -> Any:
@@ -69,10 +69,6 @@ class ZeroShot(DenseLearner):
     def local_class_features(self) -> Tensor:
         """Those of the global branch: there is one text per class."""
         return self.text_features()
-
-    def logits_from(self, features: Features) -> Tensor:
-        """CLIP's logits: the global branch."""
-        return self.backbone.logit_scale * global_cosines(features, self.text_features())
 
     def loss_from(self, features: Features, labels: Tensor) -> Tensor:
         """There is nothing to train.

@@ -1,0 +1,53 @@
+"""What the golden tests of single-label learners on the ViT have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from clipprompt.backbone import Backbone
+from clipprompt.learners import Learner, create_learner
+from tests.conftest import Golden, assert_close
+
+FORWARD, GRAD, CURVE, FINAL = 1e-4, 2e-4, 5e-4, 1e-4
+
+
+def create_with(name: str, backbone: Backbone, classnames: list[str], expected: Golden, **options: Any) -> Learner:
+    """The learner with the prompts that the golden numbers start from, loaded strictly."""
+    learner = create_learner(name, backbone, classnames, **options)
+    prompts = {key.removeprefix("init/"): value for key, value in expected.items() if key.startswith("init/")}
+    learner.load_state_dict(prompts, strict=True)
+    return learner
+
+
+def check_forward(learner: Learner, images: torch.Tensor, expected: Golden) -> None:
+    features = learner.encode_images(images)
+    assert_close(features.global_, expected["image_features"], FORWARD)
+    assert_close(learner(images), expected["logits"], FORWARD)
+
+
+def check_gradients(learner: Learner, images: torch.Tensor, expected: Golden) -> None:
+    loss = learner.loss(images, expected["labels"])
+    loss.backward()
+    assert_close(loss, expected["loss"], FORWARD)
+    for name, parameter in learner.named_parameters():
+        assert parameter.grad is not None
+        assert_close(parameter.grad, expected[f"grad/{name}"], GRAD)
+
+
+def check_five_steps(learner: Learner, images: torch.Tensor, expected: Golden) -> None:
+    optimizer = torch.optim.SGD(learner.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    curve = []
+    for _ in range(5):
+        loss = learner.loss(images, expected["labels"])
+        curve.append(loss.detach())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert_close(torch.stack(curve), expected["loss_curve"], CURVE)
+    for name, parameter in learner.named_parameters():
+        assert_close(parameter, expected[f"final/{name}"], FINAL)
+    with torch.no_grad():
+        assert_close(learner(images), expected["logits_final"], FINAL)
+        assert_close(learner.loss(images, expected["labels"]), expected["loss_final"], FINAL)
