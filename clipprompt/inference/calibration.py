@@ -1,0 +1,199 @@
+"""From scores to probabilities and thresholds, for any class list: ``calibration.json`` in a prompt folder.
+
+    z = (score - mean) / deviation        mean and deviation: of the sample's scores for the other reference classes
+    probability = sigmoid(slope * z + offset + offset of the class)
+    a label is given where its probability reaches the threshold of the class
+
+One calibration serves captions and pictures, because z takes out what lifts or stretches all scores of a sample (the
+modality gap). A class that was not calibrated takes the shared offset and threshold. docs/calibration.md has the
+measurements behind each choice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from clipprompt.datasets._checks import first_repeated, plain_name
+from clipprompt.errors import UserError
+from clipprompt.files import write_json
+from clipprompt.inference._logistic import Floats, Ints, Reals, sigmoid, standardise
+from clipprompt.learners._saving import WEIGHTS, read_description
+
+FILE_NAME = "calibration.json"
+FORMAT: Literal[1] = 1
+MIN_CLASSES = 3
+"""Classes that a calibration needs: leaving a class out of its own yardstick must leave two."""
+
+_Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ClassCalibration(_Strict):
+    """What was found for one class.
+
+    Attributes:
+        name: the class name.
+        offset: added to the shared offset.
+        threshold: a probability from here on gives the label.
+        n_present: samples that show the class.
+        f1: at the threshold, on the samples it was chosen on; None without such a sample.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    offset: float
+    threshold: _Probability
+    n_present: Annotated[int, Field(ge=0)]
+    f1: _Probability | None
+
+
+class Calibration(_Strict):
+    """A fitted calibration; its fields are the keys of ``calibration.json``.
+
+    Attributes:
+        format: of the file.
+        source: what it was calibrated on, for people.
+        n_samples: captions or images.
+        method: the learner.
+        fingerprint: of the backbone's weights.
+        prompt: hash of the prompt that it belongs to; None until it is written to a prompt folder.
+        slope: of the logistic curve.
+        offset: shared by all classes.
+        threshold: shared, for classes that were not calibrated.
+        classes: those calibrated; together they are the reference list.
+    """
+
+    format: Literal[1] = FORMAT
+    source: str
+    n_samples: Annotated[int, Field(ge=1)]
+    method: str
+    fingerprint: str
+    prompt: str | None = None
+    slope: Annotated[float, Field(gt=0)]
+    offset: float
+    threshold: _Probability
+    classes: Annotated[tuple[ClassCalibration, ...], Field(min_length=MIN_CLASSES)]
+
+    @field_validator("classes")
+    @classmethod
+    def _each_once(cls, classes: tuple[ClassCalibration, ...]) -> tuple[ClassCalibration, ...]:
+        if (twice := first_repeated(plain_name(one.name) for one in classes)) is not None:
+            raise ValueError(f"class {twice!r} is there twice")
+        return classes
+
+    @property
+    def reference(self) -> tuple[str, ...]:
+        """The R class names whose scores are the yardstick of a sample."""
+        return tuple(one.name for one in self.classes)
+
+    def probabilities(self, scores: Reals, reference_scores: Reals, classnames: Sequence[str]) -> Floats:
+        """Probabilities of any classes.
+
+        Args:
+            scores: (B, C), the learner's ``logits_from`` of B samples for ``classnames``.
+            reference_scores: (B, R), those of the same samples for ``reference``.
+            classnames: C names; calibrated ones are known by name, without regard to case and underscores.
+
+        Returns:
+            (B, C) in 0..1; rising with the score of a class while the reference scores stay.
+
+        Raises:
+            UserError: if the shapes do not fit the names, or a score is not finite.
+        """
+        own = self._places(classnames)
+        check_scores(scores, len(own), "classes")
+        check_scores(reference_scores, len(self.classes), "reference classes")
+        offsets = np.array([self.classes[place].offset if place >= 0 else 0.0 for place in own])
+        return sigmoid(self.slope * standardise(scores, reference_scores, own) + (self.offset + offsets))
+
+    def thresholds(self, classnames: Sequence[str]) -> Floats:
+        """The thresholds (C,) of the probabilities: the class's own, or the shared one for a class not calibrated."""
+        places = self._places(classnames)
+        return np.array([self.classes[place].threshold if place >= 0 else self.threshold for place in places])
+
+    def _places(self, classnames: Sequence[str]) -> Ints:
+        place = {plain_name(name): index for index, name in enumerate(self.reference)}
+        return np.array([place.get(plain_name(name), -1) for name in classnames], dtype=np.int64)
+
+
+def write_calibration(folder: str | os.PathLike[str], calibration: Calibration) -> None:
+    """Writes ``calibration.json`` into a prompt folder, atomically, and binds it to the prompt there.
+
+    Raises:
+        UserError: if the folder holds no prompt or cannot be written to.
+    """
+    bound = calibration.model_copy(update={"prompt": _prompt_hash(Path(folder))})
+    write_json(Path(folder) / FILE_NAME, bound.model_dump(mode="json"))
+
+
+def read_calibration(folder: str | os.PathLike[str]) -> Calibration | None:
+    """The calibration of a prompt folder, checked; None where there is none.
+
+    Raises:
+        UserError: in one line, if the file is broken, newer than this package, or was made for another prompt.
+    """
+    path = Path(folder) / FILE_NAME
+    if not path.exists():
+        return None
+    again = "; make it again with `clipprompt calibrate`"
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read ({error}){again}") from error
+    layout = found.get("format") if isinstance(found, dict) else None
+    if isinstance(layout, int) and layout > FORMAT:
+        raise UserError(f"{path} has layout {layout}, this clipprompt reads up to {FORMAT}; update clipprompt")
+    try:
+        calibration = Calibration.model_validate_json(text)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_describe(error)}{again}") from error
+    if calibration.prompt != _prompt_hash(Path(folder)):
+        raise UserError(f"{path} was made for another prompt than the one beside it{again}")
+    return calibration
+
+
+def _prompt_hash(folder: Path) -> str:
+    """16 hex digits of what decides a prompt's scores, apart from the backbone: method, options, weights."""
+    description = read_description(folder)
+    try:
+        weights = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise UserError(f"{folder / WEIGHTS} cannot be read: {error.strerror or error}") from error
+    said = json.dumps([description["method"], description["options"]], sort_keys=True)
+    return hashlib.sha256(said.encode() + weights).hexdigest()[:16]
+
+
+def _describe(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "missing":
+        return f"key {key!r} is missing"
+    if first["type"] == "extra_forbidden":
+        return f"key {key!r} is not known"
+    value: Any = first["input"]
+    return f"{key or 'the file'}: {message}" + ("" if isinstance(value, list | dict) else f", not {value!r}")
+
+
+def check_scores(scores: Reals, n_columns: int, what: str) -> None:
+    """Checks shape and values of scores.
+
+    Raises:
+        UserError: if they are not (samples, ``n_columns``), or one is not finite.
+    """
+    if scores.ndim != 2 or scores.shape[1] != n_columns:
+        raise UserError(f"scores {scores.shape} do not fit {n_columns} {what}: (samples, {n_columns}) is needed")
+    if not np.isfinite(scores).all():
+        row, column = np.argwhere(~np.isfinite(scores))[0]
+        raise UserError(f"the score of sample {row} for class {column} is {scores[row, column]}; try --precision fp32")
