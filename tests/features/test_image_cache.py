@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from copy import copy
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from clipprompt.backbone import Backbone, load_backbone
+from clipprompt.datasets import open_image
+from clipprompt.errors import UserError
+from clipprompt.features import image_cache
+from clipprompt.features.image_cache import ImageCache, default_cache_folder
+from clipprompt.features.images import encode_images, everything
+
+
+@pytest.fixture(autouse=True)
+def two_images_a_block(monkeypatch: pytest.MonkeyPatch, backbone: Backbone) -> None:
+    rows = 2 + (backbone.image_size // backbone.vision.patch_size) ** 2
+    monkeypatch.setattr(image_cache, "_BLOCK_BYTES", 2 * rows * backbone.embed_dim * 2)
+
+
+class Opener:
+    """Opens files and remembers which; may stop after some."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.opened: list[str] = []
+        self.stop_after = stop_after
+
+    def __call__(self, path: Path) -> Image.Image:
+        if len(self.opened) == self.stop_after:
+            raise KeyboardInterrupt
+        self.opened.append(path.name)
+        return open_image(path)
+
+
+def _cache(backbone: Backbone, files: list[Path], folder: Path, opener: Opener | None = None) -> ImageCache:
+    return ImageCache(backbone, files, opener or Opener(), folder, "whole")
+
+
+def test_the_cache_holds_the_features(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
+    cache = _cache(backbone, files, tmp_path / "cache")
+    cache.fill(batch_size=3)
+    assert backbone.preprocess is not None
+    wanted = everything(backbone)
+    expected = encode_images(backbone, torch.stack([backbone.preprocess(open_image(path)) for path in files]), wanted)
+    batches = list(cache.read(wanted, batch_size=4))
+    assert [place for places, _ in batches for place in places] == list(range(7))
+    torch.testing.assert_close(torch.cat([f.local for _, f in batches]), expected.local, rtol=0, atol=1e-3)
+    for kind in (True, False):
+        pooled = torch.cat([features.pooled[kind] for _, features in batches])
+        torch.testing.assert_close(pooled, expected.pooled[kind], rtol=0, atol=1e-3)
+
+
+def test_an_extraction_that_was_stopped_goes_on(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        _cache(backbone, files, tmp_path / "cache", Opener(stop_after=5)).fill(batch_size=1, workers=0)
+    opener = Opener()
+    cache = _cache(backbone, files, tmp_path / "cache", opener)
+    assert cache.missing() == [4, 5, 6]  # the fifth was encoded, but its block of two was not finished
+    cache.fill(batch_size=2)
+    assert opener.opened == ["4.jpg", "5.jpg", "6.jpg"]
+    assert cache.missing() == []
+    whole = _cache(backbone, files, tmp_path / "other")
+    whole.fill(batch_size=7)
+    wanted = everything(backbone)
+    for (_, ours), (_, theirs) in zip(cache.read(wanted), whole.read(wanted), strict=True):
+        torch.testing.assert_close(ours.local, theirs.local, rtol=0, atol=1e-3)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from clipprompt.backbone import load_backbone
+from clipprompt.datasets import open_image
+from clipprompt.features import image_cache
+folder, pictures, cache = sys.argv[1:]
+backbone = load_backbone(folder, device="cpu")
+image_cache._BLOCK_BYTES = 1
+def opener(path):
+    if path.name == "4.jpg":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return open_image(path)
+files = sorted(Path(pictures).glob("*.jpg"))
+image_cache.ImageCache(backbone, files, opener, Path(cache), "whole").fill(batch_size=1, workers=0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
+def test_a_killed_extraction_goes_on(
+    backbone: Backbone, tiny_folder: Path, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [sys.executable, "-c", KILLED, str(tiny_folder), str(files[0].parent), str(tmp_path / "cache")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    monkeypatch.setattr(image_cache, "_BLOCK_BYTES", 1)
+    cache = _cache(load_backbone(str(tiny_folder), device="cpu"), files, tmp_path / "cache")
+    assert cache.missing() == [4, 5, 6]
+
+
+def _cut(rows: Path) -> None:
+    os.truncate(rows, rows.stat().st_size - 1000)
+
+
+def _flip(rows: Path) -> None:
+    content = bytearray(rows.read_bytes())
+    content[10] ^= 0xFF
+    rows.write_bytes(content)
+
+
+@pytest.mark.parametrize(("damage", "again"), [(_cut, [6]), (_flip, [0, 1])])
+def test_a_damaged_entry_is_noticed_and_mended(
+    backbone: Backbone, files: list[Path], tmp_path: Path, damage: Callable[[Path], None], again: list[int]
+) -> None:
+    first = _cache(backbone, files, tmp_path / "cache")
+    first.fill()
+    damage(first.folder / "rows.bin")
+    second = _cache(backbone, files, tmp_path / "cache")
+    assert second.missing() == again
+    second.fill()
+    assert _cache(backbone, files, tmp_path / "cache").missing() == []
+
+
+def test_an_entry_without_its_index_is_made_again(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
+    first = _cache(backbone, files, tmp_path / "cache")
+    first.fill()
+    (first.folder / "blocks.json").write_text("{")
+    assert len(_cache(backbone, files, tmp_path / "cache").missing()) == 7
+
+
+def test_another_file_list_or_content_is_another_entry(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
+    place = tmp_path / "cache"
+    first = _cache(backbone, files, place).folder
+    assert _cache(backbone, files, place).folder == first
+    others = {_cache(backbone, files[:6], place).folder, _cache(backbone, files[::-1], place).folder}
+    others.add(ImageCache(backbone, files, Opener(), place, "draft").folder)
+    Image.new("RGB", (50, 50)).save(files[3])
+    others.add(_cache(backbone, files, place).folder)
+    status = files[3].stat()
+    os.utime(files[3], ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    others.add(_cache(backbone, files, place).folder)
+    assert len(others | {first}) == 6
+
+
+def test_other_weights_or_transform_are_another_entry(
+    backbone: Backbone, tiny_folder: Path, files: list[Path], tmp_path: Path
+) -> None:
+    place = tmp_path / "cache"
+    first = _cache(backbone, files, place).folder
+    larger = load_backbone(str(tiny_folder), device="cpu", image_size=2 * backbone.image_size)
+    rounded = load_backbone(str(tiny_folder), device="cpu", precision="bf16")
+    changed = load_backbone(str(tiny_folder), device="cpu")
+    changed.model.visual.conv1.weight.data += 1
+    assert len({first, *(_cache(other, files, place).folder for other in (larger, rounded, changed))}) == 4
+
+
+def test_unreadable_files_are_remembered_with_their_reason(
+    backbone: Backbone, files: list[Path], tmp_path: Path
+) -> None:
+    files[2].write_bytes(b"no picture")
+    for _ in range(2):
+        cache = _cache(backbone, files, tmp_path / "cache")
+        cache.fill(batch_size=2)
+        ((place, reason),) = cache.unreadable()
+        assert place == 2
+        assert "2.jpg" in str(reason)
+        assert [n for places, _ in cache.read(everything(backbone), 3) for n in places] == [0, 1, 3, 4, 5, 6]
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(
+    backbone: Backbone, files: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot write the feature cache .*file.*--no-cache does without"):
+        _cache(backbone, files, tmp_path / "file")
+
+
+def test_a_backbone_without_transform_is_refused(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
+    bare = copy(backbone)
+    bare.preprocess = None
+    with pytest.raises(UserError, match="has no image transform"):
+        _cache(bare, files, tmp_path)
+
+
+def test_the_place_of_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CLIPPROMPT_CACHE", str(tmp_path / "mine"))
+    assert default_cache_folder() == tmp_path / "mine"
+    monkeypatch.delenv("CLIPPROMPT_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_cache_folder() == tmp_path / "clipprompt"
