@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from clipprompt.cli import corpus, demo, synonyms, train
+from clipprompt.cli import calibrate, corpus, data, demo, synonyms, train
 from clipprompt.cli import eval as evaluate
 from clipprompt.errors import UserError
 
@@ -21,8 +21,10 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
+app.command("calibrate")(calibrate.calibrate)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(data.app, name="data")
 app.add_typer(synonyms.app, name="synonyms")
 
 

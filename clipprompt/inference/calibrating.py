@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,29 @@ from clipprompt.inference._f1_cuts import f1_cuts
 from clipprompt.inference._logistic import Ints, Reals, fit_logistic, sigmoid, standardise
 from clipprompt.inference.calibration import MIN_CLASSES, Calibration, ClassCalibration, check_scores
 
+if TYPE_CHECKING:
+    from clipprompt.inference._samples import Samples
+    from clipprompt.learners import Learner
+
 # Examples that what all classes share is worth against a class of its own; chosen on the mini scenes' split "val".
 OFFSET_STRENGTH = 100.0
 CUT_STRENGTH = 100.0
+
+
+def calibrate_learner(learner: Learner, samples: Samples) -> Calibration:
+    """Calibrates a learner on samples that it has scored.
+
+    Raises:
+        UserError: as ``fit_calibration``.
+    """
+    return fit_calibration(
+        samples.scores,
+        samples.targets,
+        learner.classnames,
+        source=samples.source,
+        method=learner.name,
+        fingerprint=learner.backbone.fingerprint(),
+    )
 
 
 def fit_calibration(

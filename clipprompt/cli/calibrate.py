@@ -1,0 +1,208 @@
+"""``clipprompt calibrate``: probabilities and thresholds for a prompt, from labelled images or from captions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from clipprompt.captions.corpus import Corpus
+    from clipprompt.datasets import MultiLabelImages
+    from clipprompt.inference._samples import Samples
+    from clipprompt.inference.calibration import Calibration
+    from clipprompt.learners import Learner
+
+ZERO_SHOT = "zero_shot"
+
+
+def calibrate(
+    prompts: Annotated[str, typer.Argument(metavar="PROMPTS", help="prompt or run folder, or zero_shot (with -o)")],
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            "--captions",
+            metavar="CORPUS",
+            help="made by `clipprompt corpus build`",
+            show_default="what the run held out",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "-d", metavar="DATA", help="labelled images, as for `eval multilabel`")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(metavar="FOLDER", help="the pictures of DATA")] = None,
+    root: Annotated[Path | None, typer.Option(metavar="FOLDER", help="the folder of a named set")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST", help='voc2007, coco2014, nuswide, a file or "a,b,c"', show_default="all of CORPUS or DATA"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="with zero_shot: the prompt folder to write")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(metavar="NAME", help="open_clip model", show_default="the prompt's, or mini")
+    ] = None,
+    pretrained: Annotated[str | None, typer.Option(metavar="TAG", help="weights tag or file")] = None,
+    keep_empty: Annotated[
+        bool, typer.Option("--keep-empty", help="also captions that name no class: fewer labels are given")
+    ] = False,
+    samples: Annotated[int, typer.Option(min=1, metavar="N", help="captions or images at most")] = 10_000,
+    workers: Annotated[int, typer.Option(min=0, metavar="N", help="threads that decode images")] = 4,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
+    precision: Annotated[
+        str | None, typer.Option(metavar="NAME", help="fp32, bf16 or fp16", show_default="the prompt's, or fp32")
+    ] = None,
+) -> None:
+    """Give a prompt probabilities and thresholds, for `clipprompt tag`.
+
+    They are learnt from labelled images or, with no image at all, from
+    captions, and hold for any class list. They are stored in the prompt
+    folder, as calibration.json. Nothing is trained.
+
+      clipprompt calibrate runs/mine --captions held-out.parquet
+
+      clipprompt calibrate runs/mine -d labels.csv --images photos
+
+      clipprompt calibrate zero_shot --labels voc2007
+        --captions corpus.parquet --backbone RN50 --pretrained openai
+        -o prompts/zero-shot
+    """
+    from clipprompt.inference.calibrating import calibrate_learner
+    from clipprompt.inference.calibration import write_calibration
+
+    existing, folder = _find_prompt(prompts, output)
+    names = None if labels is None else _parse_labels(labels)
+    try:
+        data, name = _load_data(existing, captions, dataset, images, root, names)
+        learner = _load_learner(existing, names or data.classnames, backbone, pretrained, device, precision)
+        found = _score(learner, data, name, existing, keep_empty, samples, workers)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; {folder} is as it was before", err=True)
+        raise typer.Exit(130) from None
+    calibration = calibrate_learner(learner, found)
+    if existing is None:
+        learner.save(folder)
+    write_calibration(folder, calibration)
+    _show(calibration)
+    _tell(found, calibration, folder)
+    raise typer.Exit(1 if found.skipped else 0)
+
+
+def _find_prompt(prompts: str, output: Path | None) -> tuple[Path | None, Path]:
+    """The prompt folder that is there, None for zero_shot; and the folder to write to."""
+    from clipprompt.errors import UserError
+    from clipprompt.learners import read_description
+
+    if Path(prompts).is_dir():
+        if output is not None:
+            raise UserError(f"-o {output} goes with zero_shot; the calibration of {prompts} goes into {prompts}")
+        read_description(Path(prompts))
+        return Path(prompts), Path(prompts)
+    if prompts != ZERO_SHOT:
+        raise UserError(f"there is no prompt folder {prompts!r}; give one, or zero_shot with -o FOLDER")
+    if output is None:
+        raise UserError("zero_shot needs a folder for its prompt: -o FOLDER")
+    if output.exists() and not output.is_dir():
+        raise UserError(f"{output} is a file; -o takes a folder")
+    if output.is_dir() and any(output.iterdir()) and read_description(output)["method"] != ZERO_SHOT:
+        raise UserError(f"{output} holds another prompt; choose another folder with -o")
+    return None, output
+
+
+def _parse_labels(labels: str) -> list[str]:
+    from clipprompt.captions.synonyms import load_classes
+
+    if "," in labels and not Path(labels).exists():
+        return load_classes(labels.split(",")).classnames
+    return load_classes(labels).classnames
+
+
+def _load_data(
+    existing: Path | None,
+    captions: Path | None,
+    dataset: str | None,
+    images: Path | None,
+    root: Path | None,
+    names: list[str] | None,
+) -> tuple[Corpus | MultiLabelImages, str]:
+    from clipprompt.captions.corpus import load_corpus
+    from clipprompt.datasets import load_dataset
+    from clipprompt.errors import UserError
+    from clipprompt.inference._caption_samples import held_out_corpus
+
+    if captions is not None and dataset is not None:
+        raise UserError("--captions and --dataset: calibrate on one of them")
+    if dataset is not None:
+        labelled = load_dataset(dataset, images, root=root, classnames=names)
+        return labelled, labelled.name
+    if images is not None or root is not None:
+        raise UserError("--images and --root go with --dataset DATA")
+    if captions is None and existing is None:
+        raise UserError("nothing to calibrate on: give --captions CORPUS or --dataset DATA")
+    path = captions or held_out_corpus(existing or Path())
+    return load_corpus(path), path.name
+
+
+def _load_learner(
+    existing: Path | None,
+    names: Sequence[str],
+    backbone: str | None,
+    pretrained: str | None,
+    device: str,
+    precision: str | None,
+) -> Learner:
+    from clipprompt.backbone import load_backbone
+    from clipprompt.learners import create_learner, load_learner, load_recorded_backbone, read_description
+
+    if existing is not None and backbone is None:
+        recorded = read_description(existing)["backbone"]
+        tag = pretrained or recorded.get("pretrained")
+        model = load_recorded_backbone({**recorded, "pretrained": tag}, device, precision)
+    else:
+        model = load_backbone(backbone or "mini", pretrained, device, precision or "fp32")
+    return create_learner(ZERO_SHOT, model, names) if existing is None else load_learner(existing, model, names)
+
+
+def _score(
+    learner: Learner,
+    data: Corpus | MultiLabelImages,
+    name: str,
+    run: Path | None,
+    keep_empty: bool,
+    most: int,
+    workers: int,
+) -> Samples:
+    from clipprompt.datasets import MultiLabelImages
+    from clipprompt.inference._caption_samples import caption_samples
+    from clipprompt.inference._samples import image_samples
+
+    if isinstance(data, MultiLabelImages):
+        return image_samples(learner, data, workers=workers, most=most)
+    return caption_samples(learner, data, name, run=run, keep_empty=keep_empty, most=most)
+
+
+def _show(calibration: Calibration) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("class")
+    for title in ("present", "threshold", "F1"):
+        table.add_column(title, justify="right")
+    for one in calibration.classes:
+        f1 = "–" if one.f1 is None else f"{one.f1:.2f}"
+        table.add_row(Text(one.name), f"{one.n_present:,}", f"{one.threshold:.2f}", f1)
+    table.add_row(Text("any other class", style="italic"), "", f"{calibration.threshold:.2f}", "")
+    Console().print(table)
+
+
+def _tell(found: Samples, calibration: Calibration, folder: Path) -> None:
+    for line in (*(f"skipped: {line}" for line in found.skipped), *found.notes):
+        typer.echo(f"clipprompt: {line}", err=True)
+    known = [one.f1 for one in calibration.classes if one.f1 is not None]
+    mean = f"mean F1 {sum(known) / len(known):.2f} on the samples that chose the thresholds"
+    typer.echo(f"{folder / 'calibration.json'}: {calibration.source}; {mean}", err=True)

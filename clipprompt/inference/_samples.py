@@ -1,0 +1,85 @@
+"""Labelled samples to calibrate on, scored by a learner. Here: images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from clipprompt.datasets import MultiLabelImages
+from clipprompt.datasets.decoding import decode_in_order
+from clipprompt.errors import UserError
+from clipprompt.learners import Learner
+from clipprompt.progress import track
+
+_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Scores (N, C) with labels: 1 present, 0 absent, -1 unknown.
+
+    Attributes:
+        scores: float32, the learner's ``logits_from``.
+        targets: int8.
+        source: what they are, for people.
+        notes: what people should know about them.
+        skipped: one line for each that could not be read.
+    """
+
+    scores: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.int8]
+    source: str
+    notes: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+
+
+@torch.no_grad()
+def image_samples(learner: Learner, dataset: MultiLabelImages, *, workers: int = 4, most: int = 10_000) -> Samples:
+    """Scores labelled images. One that cannot be read is skipped, and named.
+
+    Args:
+        learner: its class names are those of the set.
+        dataset: the images.
+        workers: threads that decode; 0 decodes in this one.
+        most: more images than this are drawn from, with seed 0.
+
+    Raises:
+        UserError: if the backbone has no transform, or no image can be read.
+    """
+    transform = learner.backbone.preprocess
+    if transform is None:
+        raise UserError(f"backbone {learner.backbone.name} has no image transform")
+    rows = draw(np.arange(len(dataset)), most).tolist()
+    read, skipped, scores, waiting = list[int](), list[str](), list[Any](), list[torch.Tensor]()
+
+    def score() -> None:
+        if waiting:
+            images = torch.stack(waiting).to(learner.backbone.device)
+            scores.append(learner.logits_from(learner.encode_images(images)).float().cpu().numpy())
+            waiting.clear()
+
+    decoded = decode_in_order(rows, lambda row: transform(dataset[row]), workers=workers, ahead=_BATCH)
+    for row, result in track(decoded, "scoring", total=len(rows), unit="images"):
+        if isinstance(result, UserError):
+            skipped.append(str(result))
+            continue
+        read.append(row)
+        waiting.append(result)
+        if len(waiting) == _BATCH:
+            score()
+    score()
+    if not scores:
+        raise UserError(f"{dataset.name}: none of its {len(rows)} images can be read; the first: {skipped[0]}")
+    source = f"{len(read):,} of {len(dataset):,} images of {dataset.name}"
+    return Samples(np.concatenate(scores), dataset.targets[read], source, skipped=tuple(skipped))
+
+
+def draw(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """At most ``most`` of some row numbers, drawn with seed 0, in their order."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
