@@ -26,15 +26,19 @@ def first_repeated(values: Iterable[T]) -> T | None:
     return None
 
 
+class MissingPicturesError(UserError):
+    """Pictures are missing, not what labels them: a download fetches the archive of the pictures alone."""
+
+
 def check_folder(folder: Path) -> None:
     """Checks that ``folder`` is a folder.
 
     Raises:
-        UserError: if it is not.
+        MissingPicturesError: if it is not.
     """
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"image folder {folder} {what}; give the folder of the pictures with --images")
+        raise MissingPicturesError(f"image folder {folder} {what}; give the folder of the pictures with --images")
 
 
 def read_utf8(path: Path) -> str:

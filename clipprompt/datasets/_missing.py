@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from clipprompt.datasets._checks import MissingPicturesError
 from clipprompt.datasets.images import MultiLabelImages
-from clipprompt.errors import UserError
 
 
 def settle_missing(
@@ -21,17 +21,19 @@ def settle_missing(
         skip_missing: leaves missing pictures out and notes how many, in place of an error.
 
     Raises:
-        UserError: naming the first missing picture, and how many there are; or when all are missing.
+        MissingPicturesError: naming the first missing picture, and how many there are; or when all are missing.
     """
     missing = [index for index, path in enumerate(dataset.items) if not path.is_file()]
     if not missing:
         return dataset
     first = f"{where}, {entry(missing[0])}: image {dataset.items[missing[0]]} does not exist"
     if len(missing) == len(dataset):
-        raise UserError(f"{first}, nor does any other ({len(missing):,} are missing); is --images the right folder?")
+        raise MissingPicturesError(
+            f"{first}, nor does any other ({len(missing):,} are missing); is --images the right folder?"
+        )
     if not skip_missing:
         more = f" ({len(missing):,} are missing in all)" if len(missing) > 1 else ""
-        raise UserError(f"{first}{more}; --skip-missing leaves missing images out")
+        raise MissingPicturesError(f"{first}{more}; --skip-missing leaves missing images out")
     absent = set(missing)
     kept = [index for index in range(len(dataset)) if index not in absent]
     note = (

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clipprompt.datasets._checks import check_folder, first_repeated, read_utf8
+from clipprompt.datasets._checks import MissingPicturesError, check_folder, first_repeated, read_utf8
 from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.errors import UserError
@@ -78,7 +78,7 @@ def _official_folder(path: Path) -> Path:
     for folder in (base / split, base / "images" / split):
         if folder.is_dir():
             return folder
-    raise UserError(
+    raise MissingPicturesError(
         f"no image folder {base / split} beside {path.parent}; give the folder of the pictures with --images"
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from clipprompt.datasets._checks import MissingPicturesError
 from clipprompt.datasets.coco import load_coco
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.datasets.labels import load_labels
@@ -68,6 +69,18 @@ def load_dataset(
     return dataset if classnames is None else dataset.with_classes(classnames)
 
 
+def parse_named(spec: str) -> tuple[Specification, str]:
+    """The named set and the split that ``spec`` means.
+
+    Raises:
+        UserError: if it names none, or no split of it.
+    """
+    kind, value = _parse(spec)
+    if kind not in SPECIFICATIONS:
+        raise UserError(f"{spec!r} is not a named set; choose one of {', '.join(SPECIFICATIONS)}")
+    return SPECIFICATIONS[kind], SPECIFICATIONS[kind].check_split(value)
+
+
 def _parse(spec: str) -> tuple[str, str]:
     kind, colon, value = spec.partition(":")
     if kind.lower() in SPECIFICATIONS:
@@ -96,7 +109,7 @@ def _load_named(
     split = specification.check_split(split)
     name = f"{specification.name}:{split}"
     if root is None:
-        raise UserError(f"{name} needs --root, the folder that holds {specification.layout}")
+        raise UserError(f"{name} needs --root, the folder that holds {specification.layout[0]}")
     try:
         if specification.name == "voc2007":
             dataset = load_voc2007(root, split, images, difficult=difficult, skip_missing=skip_missing)
@@ -105,8 +118,10 @@ def _load_named(
         else:
             dataset = _load_official_coco(specification, split, Path(root), images, skip_missing)
     except UserError as error:
+        if images is not None and isinstance(error, MissingPicturesError):
+            raise  # a download would not go where --images points
         joint = " or" if str(error).endswith("?") else ";"
-        raise UserError(f"{error}{joint} {specification.next_step(split, str(root))}") from error
+        raise type(error)(f"{error}{joint} {specification.next_step(split, str(root))}") from error
     return _compare_size(dataset, specification, split)
 
 

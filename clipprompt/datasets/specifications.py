@@ -6,6 +6,7 @@ projects that agree (docs/datasets.md names them); those of VOC stand in torchvi
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,12 +19,14 @@ class Archive:
 
     Attributes:
         splits: the splits that need it.
+        holds: what is in it, "labels" or "pictures" or both.
         url: its address; empty when ``torchvision_key`` says where it stands.
         md5: of its bytes, 32 hex digits.
         torchvision_key: its entry in torchvision's table of VOC archives.
     """
 
     splits: tuple[str, ...]
+    holds: tuple[str, ...] = ("labels", "pictures")
     url: str = ""
     md5: str = ""
     torchvision_key: str = ""
@@ -39,7 +42,7 @@ class Specification:
         classes: the shipped class list that orders and names its classes.
         splits: number of images in each official split.
         default: the split that is meant when none is named.
-        layout: the folders and files below ``--root``, in words.
+        layout: the files below ``--root``.
         archives: what may be fetched; nothing where the licence asks for a request.
         by_hand: what to get from where, when it cannot be fetched.
     """
@@ -49,7 +52,7 @@ class Specification:
     classes: str
     splits: Mapping[str, int]
     default: str
-    layout: str
+    layout: tuple[str, ...]
     archives: tuple[Archive, ...] = ()
     by_hand: str = ""
 
@@ -68,7 +71,7 @@ class Specification:
         """What to do when something of the set is missing or broken: a command, or where to ask for it."""
         if self.by_hand:
             return self.by_hand
-        return f"run: clipprompt data download {self.name}:{split} --root {root}"
+        return f"run: clipprompt data download {self.name}:{split} --root {shlex.quote(root)}"
 
 
 _COCO = "http://images.cocodataset.org"  # its certificate does not cover the name, so the checksum vouches
@@ -81,10 +84,13 @@ def _coco(year: int, sizes: Mapping[str, int], annotations: str, pictures: Mappi
         classes="coco2014",
         splits=sizes,
         default="val",
-        layout=f"annotations/instances_SPLIT{year}.json, and SPLIT{year}/*.jpg or images/SPLIT{year}/*.jpg",
+        layout=(f"annotations/instances_SPLIT{year}.json", f"SPLIT{year}/*.jpg"),
         archives=(
-            Archive(tuple(sizes), f"{_COCO}/annotations/annotations_trainval{year}.zip", annotations),
-            *(Archive((split,), f"{_COCO}/zips/{split}{year}.zip", md5) for split, md5 in pictures.items()),
+            Archive(tuple(sizes), ("labels",), f"{_COCO}/annotations/annotations_trainval{year}.zip", annotations),
+            *(
+                Archive((split,), ("pictures",), f"{_COCO}/zips/{split}{year}.zip", md5)
+                for split, md5 in pictures.items()
+            ),
         ),
     )
 
@@ -96,7 +102,11 @@ _ALL = (
         classes="voc2007",
         splits={"train": 2501, "val": 2510, "trainval": 5011, "test": 4952},
         default="test",
-        layout="VOCdevkit/VOC2007/{Annotations/*.xml, ImageSets/Main/SPLIT.txt, JPEGImages/*.jpg}",
+        layout=(
+            "VOCdevkit/VOC2007/ImageSets/Main/*.txt",
+            "VOCdevkit/VOC2007/Annotations/*.xml",
+            "VOCdevkit/VOC2007/JPEGImages/*.jpg",
+        ),
         archives=(
             Archive(("train", "val", "trainval"), torchvision_key="2007"),
             Archive(("test",), torchvision_key="2007-test"),
@@ -120,7 +130,7 @@ _ALL = (
         classes="nuswide",
         splits={"train": 161789, "test": 107859, "all": 269648},
         default="test",
-        layout="ImageList/*.txt, Groundtruth/{TrainTestLabels,AllLabels}/Labels_*.txt, Flickr/*/*.jpg",
+        layout=("ImageList/*.txt", "Groundtruth/*/Labels_*.txt", "Flickr/*/*.jpg"),
         by_hand=(
             "NUS-WIDE cannot be fetched for you: get ImageList and Groundtruth at "
             "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html, ask there for the "

@@ -1,0 +1,135 @@
+"""Fetches one file over HTTP, goes on where a broken download stopped, and names it only when its checksum is right."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from clipprompt.errors import UserError
+
+Advance = Callable[[int, "int | None"], None]
+"""Is told how many bytes are there, and how many there will be if the server says so."""
+
+_CHUNK = 1 << 20
+_TIMEOUT = 30.0
+# Answers that pass: too slow, too many, and faults of the server.
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+
+
+class _BrokenError(Exception):
+    """The connection ended early; what has arrived is kept."""
+
+
+def fetch(url: str, target: Path, md5: str, advance: Advance, *, attempts: int = 5, pause: float = 2.0) -> None:
+    """Fetches ``url`` into ``target``, by way of ``target`` with ``.part`` at its end.
+
+    Args:
+        url: http or https.
+        target: the file; its folder exists. One that is there and has the checksum is not fetched again.
+        md5: of the whole file, 32 hex digits.
+        advance: is told of the progress.
+        attempts: how often in a row the connection may break without one more byte.
+        pause: seconds to wait after the first break; longer after each further one.
+
+    Raises:
+        UserError: if the server refuses, the connection keeps breaking (the part stays for the next time), the bytes
+            are others than expected (the part is deleted), or the disk is full.
+    """
+    from torchvision.datasets.utils import check_integrity
+
+    if target.exists():
+        if check_integrity(target, md5):
+            return
+        raise UserError(f"{target} is there, but its MD5 is not {md5}; move it away and run this again")
+    part = target.with_name(target.name + ".part")
+    _complete(url, part, advance, attempts, pause)
+    if not check_integrity(part, md5):
+        part.unlink(missing_ok=True)
+        raise UserError(f"{url} is not the official file: its MD5 is not {md5}; what was fetched is deleted")
+    part.replace(target)
+
+
+def _complete(url: str, part: Path, advance: Advance, attempts: int, pause: float) -> None:
+    failures = 0
+    while True:
+        before = _size(part)
+        try:
+            _go_on(url, part, advance)
+            return
+        except urllib.error.HTTPError as error:
+            if error.code == 416:  # nothing is left to send; the checksum says whether it is the right file
+                return
+            if error.code not in _PASSING:
+                raise UserError(
+                    f"{url}: the server says {error.code} {error.reason}; try another with --mirror"
+                ) from error
+            reason: object = f"{error.code} {error.reason}"
+        except (_BrokenError, urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+            reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+        failures = 1 if _size(part) > before else failures + 1
+        if failures >= attempts:
+            raise UserError(
+                f"{url}: {reason}, {failures} times in a row; {_size(part) >> 20} MB are kept, run this again to go on"
+            )
+        time.sleep(pause * failures)
+
+
+def _go_on(url: str, part: Path, advance: Advance) -> None:
+    """One request for what is missing."""
+    start = _size(part)
+    headers = {"User-Agent": "clipprompt", **({"Range": f"bytes={start}-"} if start else {})}
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT) as response:
+        if response.status != 206:  # the server ignores ranges and sends all of it
+            start = 0
+        elif (said := _first_byte(response.headers.get("Content-Range", ""))) != start:
+            part.unlink(missing_ok=True)
+            raise _BrokenError(f"the server sent bytes from {said} on in place of {start}")
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length is not None else None
+        _check_room(part, start, total)
+        done = _write(response, part, start, total, advance)
+    if total is not None and done < total:
+        raise _BrokenError("the connection broke")
+
+
+def _write(response: http.client.HTTPResponse, part: Path, done: int, total: int | None, advance: Advance) -> int:
+    try:
+        file = part.open("ab" if done else "wb")
+    except OSError as error:
+        raise UserError(f"cannot write {part}: {error.strerror or error}") from error
+    with file:
+        while chunk := response.read(_CHUNK):
+            try:
+                file.write(chunk)
+            except OSError as error:
+                raise UserError(f"cannot write {part}: {error.strerror or error}") from error
+            done += len(chunk)
+            advance(done, total)
+        file.flush()
+        os.fsync(file.fileno())
+    return done
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _first_byte(content_range: str) -> int | None:
+    match = re.match(r"bytes (\d+)-", content_range)
+    return int(match[1]) if match else None
+
+
+def _check_room(part: Path, start: int, total: int | None) -> None:
+    """An archive of pictures unpacks to about its own size, so that is needed too."""
+    if total is None:
+        return
+    needed, free = total - start + total, shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise UserError(f"{part.parent} has {free >> 20:,} MB free; {needed >> 20:,} MB are needed to fetch and unpack")
