@@ -35,6 +35,10 @@ class DenseLearner(Learner):
     def local_class_features(self) -> Tensor:
         """The text features that the local branch compares parts with: L2-normalised float32 (C, E)."""
 
+    @abstractmethod
+    def spatial_scale(self, features: Features) -> float | Tensor:
+        """Sharpness of the local branch's softmax over the parts of an image, or of a caption."""
+
     def image_logits(self, images: Tensor) -> BranchLogits:
         """Logits of both branches for images (B, 3, H, W)."""
         return self.branch_logits_from(self.encode_images(images))

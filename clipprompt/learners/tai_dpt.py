@@ -82,11 +82,18 @@ class TaIDPT(ContextLearner, DenseLearner):
     def branch_logits_from(self, features: Features) -> BranchLogits:
         """Logits of both branches (equations 2 to 4), for images or captions."""
         text_global, text_local = self.text_features()
-        return branch_logits(features, text_global, text_local, self._logit_scale, self._spatial_scale(features))
+        return branch_logits(features, text_global, text_local, self._logit_scale, self.spatial_scale(features))
 
     def local_class_features(self) -> Tensor:
         """The features of the ``ctx_local`` prompts."""
         return self.text_features()[1]
+
+    def spatial_scale(self, features: Features) -> float | Tensor:
+        """Learnt, or one for places and one for words."""
+        if self.options.learn_scales:
+            return self.spatial_temperature.exp()
+        on_images = isinstance(features, ImageFeatures)
+        return self.options.spatial_scale_image if on_images else self.options.spatial_scale_text
 
     def logits_from(self, features: Features) -> Tensor:
         """The mean of both branches (section 3.4)."""
@@ -114,12 +121,6 @@ class TaIDPT(ContextLearner, DenseLearner):
     @property
     def _logit_scale(self) -> float | Tensor:
         return self.temperature.exp() if self.options.learn_scales else self.options.logit_scale
-
-    def _spatial_scale(self, features: Features) -> float | Tensor:
-        if self.options.learn_scales:
-            return self.spatial_temperature.exp()
-        on_images = isinstance(features, ImageFeatures)
-        return self.options.spatial_scale_image if on_images else self.options.spatial_scale_text
 
     def _compute_text_features(self) -> Tensor:
         """Both prompts' features in one pass: (2, C, E), global first."""

@@ -63,12 +63,17 @@ class ZeroShot(DenseLearner):
 
     def branch_logits_from(self, features: Features) -> BranchLogits:
         """Both branches with CLIP's logit scale."""
-        text, scale, sharpness = self.text_features(), self.backbone.logit_scale, self.options.spatial_scale
-        return branch_logits(features, text, text, scale, scale if sharpness is None else sharpness)
+        text = self.text_features()
+        return branch_logits(features, text, text, self.backbone.logit_scale, self.spatial_scale(features))
 
     def local_class_features(self) -> Tensor:
         """Those of the global branch: there is one text per class."""
         return self.text_features()
+
+    def spatial_scale(self, features: Features) -> float:
+        """The option's, or CLIP's logit scale."""
+        given = self.options.spatial_scale
+        return self.backbone.logit_scale if given is None else given
 
     def loss_from(self, features: Features, labels: Tensor) -> Tensor:
         """There is nothing to train.
