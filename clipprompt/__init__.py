@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from clipprompt.backbone import Backbone, load_backbone
+    from clipprompt.inference.tagger import Tagger
     from clipprompt.learners import create_learner, list_learners, load_learner
 
 __version__ = "0.1.0"
-__all__ = ["Backbone", "create_learner", "list_learners", "load_backbone", "load_learner"]
+__all__ = ["Backbone", "Tagger", "create_learner", "list_learners", "load_backbone", "load_learner"]
 
 # Imported when first asked for: a command line that only prints its help should not wait for torch.
 _HOME = {
     "Backbone": "backbone",
+    "Tagger": "inference.tagger",
     "load_backbone": "backbone",
     "create_learner": "learners",
     "list_learners": "learners",
