@@ -10,8 +10,8 @@ from PIL import Image
 
 # Cold places stay clear, so that what the label was seen in is all that is covered.
 _STOPS = (0.0, 0.35, 0.6, 0.8, 1.0)
-_COLOURS = ((76, 29, 149, 0), (126, 34, 206, 40), (219, 39, 119, 120), (249, 115, 22, 165), (254, 224, 71, 190))
-_LEVELS = 16  # as many as fit into half a byte; browsers smooth the steps when they enlarge the picture
+_COLOURS = ((76, 29, 149, 0), (126, 34, 206, 30), (219, 39, 119, 95), (249, 115, 22, 130), (254, 224, 71, 155))
+_LEVELS = 32  # enough for smooth shades, few enough for a small file
 _SIDE = 28
 
 

@@ -39,12 +39,12 @@ def script_hash(name: str) -> str:
 
 
 def data_uri(picture: Image.Image, kind: Literal["jpeg", "png"]) -> str:
-    """A picture as text: JPEG of quality 80 for photos, PNG of 16 colours for heat maps."""
+    """A picture as text: JPEG of quality 80 for photos, PNG for heat maps."""
     file = io.BytesIO()
     if kind == "jpeg":
         picture.convert("RGB").save(file, "JPEG", quality=80, optimize=True)
     else:
-        picture.save(file, "PNG", optimize=True, bits=4)
+        picture.save(file, "PNG", optimize=True)
     return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
