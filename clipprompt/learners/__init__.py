@@ -23,7 +23,7 @@ from clipprompt.learners._base import (
     check_classnames,
 )
 from clipprompt.learners._dense import BranchLogits, DenseLearner
-from clipprompt.learners._saving import read_description, read_weights, warn_if_another_backbone
+from clipprompt.learners._saving import DESCRIPTION, read_description, read_weights, warn_if_another_backbone
 
 __all__ = [
     "BranchLogits",
@@ -33,7 +33,9 @@ __all__ = [
     "Learner",
     "LearnerOptions",
     "check_classnames",
+    "check_options",
     "create_learner",
+    "learner_class",
     "learner_options",
     "list_learners",
     "load_learner",
@@ -47,13 +49,29 @@ def list_learners() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
+def learner_class(name: str) -> type[Learner]:
+    """The class of a learner, for what it says of itself before there is one, such as ``trains_on``.
+
+    Raises:
+        UserError: for an unknown name, with the nearest one suggested.
+    """
+    known = list_learners()
+    if name not in known:
+        raise UserError(f"there is no method {name!r}{nearest(name, known)}; choose one of {', '.join(known)}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    for _, cls in inspect.getmembers(module, inspect.isclass):
+        if issubclass(cls, Learner) and cls.__module__ == module.__name__:
+            return cls
+    raise TypeError(f"{module.__name__} defines no Learner")
+
+
 def learner_options(name: str) -> type[LearnerOptions]:
     """The options class of a learner.
 
     Raises:
         UserError: for an unknown name, with the nearest one suggested.
     """
-    return _learner_class(name).Options
+    return learner_class(name).Options
 
 
 def create_learner(
@@ -71,8 +89,7 @@ def create_learner(
     Raises:
         UserError: for an unknown learner or option, a wrong value, or class names that cannot be used.
     """
-    cls = _learner_class(name)
-    return _build(cls, backbone, classnames, check_options(name, options), seed)
+    return _build(name, backbone, classnames, check_options(name, options), seed)
 
 
 def check_options(name: str, options: dict[str, Any]) -> LearnerOptions:
@@ -97,11 +114,11 @@ def check_options(name: str, options: dict[str, Any]) -> LearnerOptions:
 def load_learner(
     folder: str | os.PathLike[str], backbone: Backbone | None = None, classnames: Sequence[str] | None = None
 ) -> Learner:
-    """Loads a saved prompt.
+    """Loads a saved prompt. What differs between its backbone and the one in use is said on stderr.
 
     Args:
         folder: written by ``learner.save``, or a run folder.
-        backbone: the CLIP to use; None loads the recorded one.
+        backbone: the CLIP to use, on any device and in any precision; None loads the recorded one.
         classnames: other class names than the recorded ones.
 
     Raises:
@@ -112,10 +129,13 @@ def load_learner(
     recorded = found["backbone"]
     if backbone is None:
         backbone = load_recorded_backbone(recorded)
+    try:
+        options = check_options(found["method"], found["options"])
+        learner = _build(found["method"], backbone, found["classnames"], options, seed=0)
+    except UserError as error:
+        raise UserError(f"{path / DESCRIPTION}: {error}") from error
+    learner.load_state_dict(read_weights(path, learner, recorded), strict=True)
     warn_if_another_backbone(recorded, backbone, path)
-    cls = _learner_class(found["method"])
-    learner = _build(cls, backbone, found["classnames"], check_options(found["method"], found["options"]), seed=0)
-    learner.load_state_dict(read_weights(path, learner), strict=True)
     if classnames is not None:
         learner.set_classes(classnames)
     return learner
@@ -128,31 +148,23 @@ def load_recorded_backbone(recorded: dict[str, Any], device: str = "auto", preci
         recorded: the part ``backbone`` of ``read_description``.
         device: where it goes.
         precision: None for the recorded one, or float32 where the device has no float16.
+
+    Raises:
+        UserError: if it cannot be had here; a prompt also takes a backbone that is loaded by hand.
     """
-    name, tag = str(recorded.get("name")), recorded.get("pretrained")
+    name, tag, size = recorded["name"], recorded["pretrained"], recorded["image_size"]
     if precision is None:
-        precision = recorded.get("precision", "fp32")
+        precision = recorded["precision"]
         if precision == "fp16" and resolve_device(device).type == "cpu":
             precision = "fp32"
-    backbone = load_backbone(name, tag, device, precision)
-    size = recorded.get("image_size")
-    return backbone if size in (None, backbone.image_size) else load_backbone(name, tag, device, precision, size)
+    try:
+        backbone = load_backbone(name, tag, device, precision)
+        return backbone if size in (None, backbone.image_size) else load_backbone(name, tag, device, precision, size)
+    except UserError as error:
+        raise UserError(f"the backbone that the prompt was learnt on: {error}") from error
 
 
-def _build(
-    cls: type[Learner], backbone: Backbone, classnames: Sequence[str], options: LearnerOptions, seed: int
-) -> Learner:
-    learner = cls(backbone, options, torch.Generator().manual_seed(seed), len(classnames))
+def _build(name: str, backbone: Backbone, classnames: Sequence[str], options: LearnerOptions, seed: int) -> Learner:
+    learner = learner_class(name)(backbone, options, torch.Generator().manual_seed(seed), len(classnames))
     learner.set_classes(classnames)
     return learner
-
-
-def _learner_class(name: str) -> type[Learner]:
-    known = list_learners()
-    if name not in known:
-        raise UserError(f"there is no method {name!r}{nearest(name, known)}; choose one of {', '.join(known)}")
-    module = importlib.import_module(f"{__name__}.{name}")
-    for _, cls in inspect.getmembers(module, inspect.isclass):
-        if issubclass(cls, Learner) and cls.__module__ == module.__name__:
-            return cls
-    raise TypeError(f"{module.__name__} defines no Learner")

@@ -248,12 +248,16 @@ def check_classnames(classnames: Sequence[str]) -> list[str]:
     for raw in classnames:
         if not isinstance(raw, str):
             raise UserError(f"class names are strings; {raw!r} is a {type(raw).__name__}")
+        if any("\ud800" <= letter <= "\udfff" for letter in raw):  # bytes that were no UTF-8
+            raise UserError(f"class name {raw!r} is not readable text: save it as UTF-8")
     cleaned = [" ".join(name.replace("_", " ").split()).removesuffix(".") for name in classnames]
+    seen = set[str]()
     for position, (name, raw) in enumerate(zip(cleaned, classnames, strict=True)):
         if not name:
             raise UserError(f"class name {position + 1} is empty: {raw!r}")
-        if name.lower() in (earlier.lower() for earlier in cleaned[:position]):  # a tokenizer sees no capitals
+        if name.lower() in seen:  # a tokenizer sees no capitals
             raise UserError(f"class name {raw!r} is given twice")
+        seen.add(name.lower())
     return cleaned
 
 

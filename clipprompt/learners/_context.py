@@ -76,19 +76,24 @@ def build_class_prompts(backbone: Backbone, names: list[str], n_ctx: int) -> Cla
         UserError: naming a class whose prompt does not fit into the text tower.
     """
     texts = [f"{name}." for name in names]
-    room = backbone.context_length - n_ctx
+    room = _room(backbone, n_ctx)
     tokens = backbone.tokenizer(texts, context_length=backbone.context_length + 1)
     ends = backbone.text.end_positions(tokens)
-    if room < 4:  # start token, a name of one token, full stop, end token
-        raise UserError(f"n_ctx {n_ctx} is too large: the text tower has {backbone.context_length} tokens in all")
     for name, end in zip(names, ends.tolist(), strict=True):
         if end >= room:
             raise UserError(
                 f"class name {name[:60]!r} is too long: with {n_ctx} context vectors "
-                f"{max(room - 3, 0)} of the text tower's {backbone.context_length} tokens are left for a name"
+                f"{room - 3} of the text tower's {backbone.context_length} tokens are left for a name"
             )
     embedded = backbone.text.embed_tokens(tokens[:, : int(ends.max()) + 1])
     return ClassPrompts(embedded[0, :1], embedded[:, 1:], (ends - 1).to(embedded.device))
+
+
+def _room(backbone: Backbone, n_ctx: int) -> int:
+    room = backbone.context_length - n_ctx
+    if room < 4:  # start token, a name of one token, full stop, end token
+        raise UserError(f"n_ctx {n_ctx} is too large: the text tower has {backbone.context_length} tokens in all")
+    return room
 
 
 def init_context(
@@ -108,7 +113,7 @@ def init_context(
         float32 (n, d) or (n_classes, n, d).
 
     Raises:
-        UserError: if the words do not fit into the text tower.
+        UserError: if the context does not fit into the text tower.
     """
     if words is not None:
         tokens = backbone.tokenize([words])
@@ -117,6 +122,7 @@ def init_context(
             raise UserError(f"ctx_init {words!r} has no words")
         context = backbone.text.embed_tokens(tokens[0, 1:end]).clone()
         return context if n_classes is None else context.repeat(n_classes, 1, 1)
+    _room(backbone, n_ctx)
     shape = (n_ctx, backbone.text_width) if n_classes is None else (n_classes, n_ctx, backbone.text_width)
     return (torch.randn(shape, generator=generator) * 0.02).to(backbone.device)
 

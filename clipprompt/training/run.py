@@ -17,7 +17,7 @@ from clipprompt.captions.corpus import load_corpus
 from clipprompt.config import DataConfig, RunConfig
 from clipprompt.errors import UserError
 from clipprompt.features.cache import remove_cache
-from clipprompt.learners import Learner, create_learner
+from clipprompt.learners import Learner, create_learner, learner_class
 from clipprompt.stopping import StopRequest, stop_on_signals
 from clipprompt.training.data import FeatureData, caption_data, split_validation
 from clipprompt.training.loop import TrainResult, train
@@ -65,6 +65,8 @@ def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = l
         InterruptedRunError: after Ctrl-C or SIGTERM; the same call goes on with the run.
     """
     sentences = load_sentences(config.data)
+    if config.train.epochs > 0 and (kind := learner_class(config.method).trains_on) != "captions":
+        raise UserError(f"{config.method} learns from {kind}, but a corpus holds captions")
     config = _pinned(config, "data", sentences.fingerprint())
     with open_run(folder) as run:
         run.claim(config)
@@ -148,9 +150,6 @@ def load_configured_backbone(config: RunConfig) -> Backbone:
 def _training_data(
     learner: Learner, config: RunConfig, sentences: Sentences, run: RunFolder, stop: StopRequest
 ) -> tuple[FeatureData, FeatureData | None]:
-    if learner.trains_on != "captions":
-        raise UserError(f"{learner.name} learns from {learner.trains_on}, but a corpus holds captions")
-
     def check() -> None:
         stop.raise_if_asked("stopped while encoding captions")
 

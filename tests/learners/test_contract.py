@@ -169,6 +169,7 @@ BAD_NAMES = [
     ("cat", "not one string"),
     (["cat", "Cat"], "'Cat' is given twice"),
     (["cat", 2], "2 is a int"),
+    (["cat", "caf\udce9"], "is not readable text"),
 ]
 
 

@@ -126,6 +126,7 @@ def test_zero_shot_writes_a_prompt_folder(configure: Configure, tmp_path: Path, 
 def test_zero_shot_cannot_be_trained(configure: Configure, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="zero_shot learns from images, but a corpus holds captions"):
         run_training(configure("epochs=1", method="zero_shot"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_template_sentences_join_the_corpus(configure: Configure) -> None:
