@@ -14,18 +14,19 @@ from clipprompt.errors import UserError
 _LISTS = "ImageSets"
 
 
-def extract(archive: Path, folder: Path) -> None:
+def extract(archive: Path, folder: Path, workshop: Path) -> None:
     """Unpacks ``archive`` (tar or zip) into ``folder``.
 
-    The archive is unpacked into a hidden folder beside and then moved: what is not yet in its place moves as a whole,
-    what joins a folder that is there moves file by file, pictures and labels before the lists that name them.
+    The archive is unpacked in ``workshop``, a folder on the same disk, and then moved: what is not yet in its place
+    moves as a whole, what joins a folder that is there moves file by file, pictures and labels before the lists that
+    name them.
 
     Raises:
         UserError: if the archive is broken, leads out of ``folder``, or the disk is full; nothing is moved then.
     """
     from torchvision.datasets.utils import extract_archive
 
-    beside = folder / f".{archive.name}.unpacking"
+    beside = workshop / f"{archive.name}.unpacking"
     shutil.rmtree(beside, ignore_errors=True)
     try:
         for name in _names(archive):

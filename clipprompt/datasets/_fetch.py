@@ -105,14 +105,14 @@ def _write(response: http.client.HTTPResponse, part: Path, done: int, total: int
     except OSError as error:
         raise UserError(f"cannot write {part}: {error.strerror or error}") from error
     with file:
-        while chunk := response.read(_CHUNK):
+        while chunk := response.read1(_CHUNK):
             try:
                 file.write(chunk)
+                file.flush()  # so that a kill costs nothing that has arrived
             except OSError as error:
                 raise UserError(f"cannot write {part}: {error.strerror or error}") from error
             done += len(chunk)
             advance(done, total)
-        file.flush()
         os.fsync(file.fileno())
     return done
 

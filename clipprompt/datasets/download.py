@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from clipprompt.datasets._checks import MissingPicturesError
@@ -14,6 +15,9 @@ from clipprompt.datasets.select import load_dataset, parse_named
 from clipprompt.datasets.specifications import Archive
 from clipprompt.datasets.voc import find_voc
 from clipprompt.errors import UserError
+
+WORKSHOP = ".clipprompt-download"
+"""The folder below ``--root`` where parts and archives lie until they are unpacked."""
 
 Report = Callable[[str, int, "int | None"], None]
 """Is told what is being done, and how many bytes of how many are there."""
@@ -40,9 +44,11 @@ def download_dataset(
     specification, split = parse_named(spec)
     if specification.by_hand:
         raise UserError(specification.by_hand)
+    if mirror is not None and not mirror.startswith(("http://", "https://")):
+        raise UserError(f"--mirror {mirror} is not an address; it begins with http:// or https://")
     archives = [archive for archive in specification.archives if split in archive.splits]
     folder = _home(specification.name, Path(root))
-    with _alone(folder):
+    with _workshop(folder, [_address(archive)[0] for archive in archives]) as workshop:
         while True:
             try:
                 return load_dataset(f"{specification.name}:{split}", root=root)
@@ -52,7 +58,7 @@ def download_dataset(
                 if not needed:  # fetched, and still not whole
                     raise
             for archive in needed:
-                _get(archive, folder, mirror, keep_archives, report or (lambda *_: None))
+                _get(archive, folder, workshop, mirror, keep_archives, report or (lambda *_: None))
                 archives.remove(archive)
 
 
@@ -70,33 +76,55 @@ def _home(name: str, root: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two downloads into one folder would write into each other's parts."""
+def _workshop(folder: Path, urls: Sequence[str]) -> Iterator[Path]:
+    """A hidden folder for parts and archives, for one download at a time.
+
+    When all went well, what belongs to ``urls`` is removed, also what a killed run left; parts of other splits stay.
+    """
     from filelock import FileLock, Timeout
 
+    workshop = folder / WORKSHOP
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".clipprompt-download.lock", timeout=0):
-            yield
+        workshop.mkdir(parents=True, exist_ok=True)
+        with FileLock(workshop / "lock", timeout=0):
+            try:
+                yield workshop
+                for name in map(_name, urls):
+                    (workshop / name).unlink(missing_ok=True)
+                    (workshop / f"{name}.part").unlink(missing_ok=True)
+            finally:
+                if all(path.name == "lock" for path in workshop.iterdir()):
+                    shutil.rmtree(workshop, ignore_errors=True)
     except Timeout as error:
         raise UserError(f"another download into {folder} is at work; wait for it, or stop it") from error
     except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
-def _get(archive: Archive, folder: Path, mirror: str | None, keep: bool, report: Report) -> None:
+def _get(archive: Archive, folder: Path, workshop: Path, mirror: str | None, keep: bool, report: Report) -> None:
+    from torchvision.datasets.utils import check_integrity
+
     url, md5 = _address(archive)
-    name = PurePosixPath(url).name
-    target = folder / name
+    name = _name(url)
+    given = folder / name
+    if given.exists():  # brought by the user, to whom it belongs
+        if not check_integrity(given, md5):
+            raise UserError(f"{given} is not the official archive: its MD5 is not {md5}; move it away")
+        report(f"Unpacking {name}", 0, None)
+        extract(given, folder, workshop)
+        return
     if mirror is not None:
-        if not mirror.startswith(("http://", "https://")):
-            raise UserError(f"--mirror {mirror} is not an address; it begins with http:// or https://")
         url = f"{mirror.rstrip('/')}/{name}"
+    target = workshop / name
     fetch(url, target, md5, lambda done, total: report(f"Fetching {name}", done, total))
     report(f"Unpacking {name}", 0, None)
-    extract(target, folder)
-    if not keep:
-        target.unlink()
+    extract(target, folder, workshop)
+    if keep:
+        target.replace(given)
+
+
+def _name(url: str) -> str:
+    return PurePosixPath(url).name
 
 
 def _address(archive: Archive) -> tuple[str, str]:
