@@ -47,9 +47,6 @@ def calibrate(
         str | None, typer.Option(metavar="NAME", help="open_clip model", show_default="the prompt's, or mini")
     ] = None,
     pretrained: Annotated[str | None, typer.Option(metavar="TAG", help="weights tag or file")] = None,
-    keep_empty: Annotated[
-        bool, typer.Option("--keep-empty", help="also captions that name no class: fewer labels are given")
-    ] = False,
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="captions or images at most")] = 10_000,
     workers: Annotated[int, typer.Option(min=0, metavar="N", help="threads that decode images")] = 4,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
@@ -71,20 +68,23 @@ def calibrate(
         --captions corpus.parquet --backbone RN50 --pretrained openai
         -o prompts/zero-shot
     """
-    from clipprompt.inference.calibrating import calibrate_learner
+    from clipprompt.inference.calibrating import calibrate_learner, reference_names
     from clipprompt.inference.calibration import write_calibration
 
     existing, folder = _find_prompt(prompts, output)
     names = None if labels is None else _parse_labels(labels)
     try:
         data, name = _load_data(existing, captions, dataset, images, root, names)
-        learner = _load_learner(existing, names or data.classnames, backbone, pretrained, device, precision)
-        found = _score(learner, data, name, existing, keep_empty, samples, workers)
+        names = names or list(data.classnames)
+        learner = _load_learner(existing, names, backbone, pretrained, device, precision)
+        reference_names(learner, names)
+        found = _score(learner, names, data, name, existing, samples, workers)
     except KeyboardInterrupt:
         typer.echo(f"stopped; {folder} is as it was before", err=True)
         raise typer.Exit(130) from None
-    calibration = calibrate_learner(learner, found)
+    calibration = calibrate_learner(learner, names, found)
     if existing is None:
+        learner.set_classes(names)
         learner.save(folder)
     write_calibration(folder, calibration)
     _show(calibration)
@@ -169,10 +169,10 @@ def _load_learner(
 
 def _score(
     learner: Learner,
+    names: Sequence[str],
     data: Corpus | MultiLabelImages,
     name: str,
     run: Path | None,
-    keep_empty: bool,
     most: int,
     workers: int,
 ) -> Samples:
@@ -182,7 +182,7 @@ def _score(
 
     if isinstance(data, MultiLabelImages):
         return image_samples(learner, data, workers=workers, most=most)
-    return caption_samples(learner, data, name, run=run, keep_empty=keep_empty, most=most)
+    return caption_samples(learner, names, data, name, run=run, most=most)
 
 
 def _show(calibration: Calibration) -> None:

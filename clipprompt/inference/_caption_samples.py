@@ -28,37 +28,34 @@ _BATCH = 256
 @torch.no_grad()
 def caption_samples(
     learner: Learner,
+    classnames: Sequence[str],
     corpus: Corpus,
     name: str,
     *,
     run: Path | None = None,
-    keep_empty: bool = False,
     most: int = 10_000,
 ) -> Samples:
-    """Scores captions of a labelled corpus.
+    """Scores captions of a labelled corpus, those included that name none of the classes.
 
     Args:
-        learner: its class names are among those of the corpus.
-        corpus: N captions.
+        learner: has the R reference names as its classes.
+        classnames: C classes of the corpus.
+        corpus: captions.
         name: what messages call the corpus.
         run: the run folder of the prompt; captions that its training saw are left out, as long as enough others remain.
-        keep_empty: keeps captions that name none of the classes.
-        most: more captions than this are drawn from, with seed 0.
+        most: of more captions than this, so many are drawn, with seed 0.
 
     Raises:
-        UserError: if the corpus lacks a class, or has no caption that names one.
+        UserError: if the corpus lacks a class.
     """
-    columns = _columns(corpus, learner.classnames, name)
-    naming = _naming(corpus, columns)
-    if not naming.any():
-        raise UserError(f"{name}: none of its {len(corpus)} captions names one of the classes; build it for these")
-    seen, usable, notes = _seen_captions(run), naming | keep_empty, tuple[str, ...]()
-    unseen = usable & np.fromiter((caption not in seen for caption in corpus.captions), dtype=np.bool_)
-    if unseen.sum() >= min(MIN_UNSEEN, usable.sum()):
-        usable = unseen
-    else:
-        notes = (f"training saw all but {unseen.sum():,} of these captions; others are better",)
-    rows = draw(np.flatnonzero(usable), most)
+    columns = _columns(corpus, classnames, name)
+    seen = _seen_captions(run)
+    rows = np.array([row for row, caption in enumerate(corpus.captions) if caption not in seen], dtype=np.int64)
+    notes: tuple[str, ...] = ()
+    if len(rows) < min(MIN_UNSEEN, len(corpus)):
+        notes = (f"training saw all but {len(rows)} of these captions; others are better",)
+        rows = np.arange(len(corpus))
+    rows = draw(rows, most)
     texts = [str(corpus.captions[row]) for row in rows.tolist()]
     source = f"{len(rows):,} of {len(corpus):,} captions of {name}"
     return Samples(_score_texts(learner, texts), corpus.multi_hot(rows)[:, columns].astype(np.int8), source, notes)
@@ -88,14 +85,6 @@ def _columns(corpus: Corpus, classnames: Sequence[str], name: str) -> list[int]:
                 "build it for these classes with `clipprompt corpus build --classes`, or choose others with --labels"
             )
     return [place[plain_name(wanted)] for wanted in classnames]
-
-
-def _naming(corpus: Corpus, columns: Sequence[int]) -> npt.NDArray[np.bool_]:
-    """Which captions name a class of these columns; without a matrix, for there may be millions."""
-    caption = np.repeat(np.arange(len(corpus)), corpus.labels.counts())
-    naming = np.zeros(len(corpus), dtype=np.bool_)
-    naming[caption[np.isin(corpus.labels.values, columns)]] = True
-    return naming
 
 
 def _seen_captions(run: Path | None) -> set[str]:

@@ -20,11 +20,11 @@ _BATCH = 64
 
 @dataclass(frozen=True)
 class Samples:
-    """Scores (N, C) with labels: 1 present, 0 absent, -1 unknown.
+    """Scores of N samples with labels: 1 present, 0 absent, -1 unknown.
 
     Attributes:
-        scores: float32, the learner's ``logits_from``.
-        targets: int8.
+        scores: float32 (N, R), the learner's ``logits_from`` for the reference list.
+        targets: int8 (N, C).
         source: what they are, for people.
         notes: what people should know about them.
         skipped: one line for each that could not be read.
@@ -42,10 +42,10 @@ def image_samples(learner: Learner, dataset: MultiLabelImages, *, workers: int =
     """Scores labelled images. One that cannot be read is skipped, and named.
 
     Args:
-        learner: its class names are those of the set.
-        dataset: the images.
+        learner: has the R reference names as its classes.
+        dataset: the images, with labels for C classes.
         workers: threads that decode; 0 decodes in this one.
-        most: more images than this are drawn from, with seed 0.
+        most: of more images than this, so many are drawn, with seed 0.
 
     Raises:
         UserError: if the backbone has no transform, or no image can be read.

@@ -1,12 +1,13 @@
 """From scores to probabilities and thresholds, for any class list: ``calibration.json`` in a prompt folder.
 
-    z = (score - mean) / deviation        mean and deviation: of the sample's scores for the other reference classes
-    probability = sigmoid(slope * z + offset + offset of the class)
+    z = (score - mean) / deviation        mean and deviation: of the same sample's scores for a reference list
+    probability = sigmoid(slope * z + offset)
     a label is given where its probability reaches the threshold of the class
 
 One calibration serves captions and pictures, because z takes out what lifts or stretches all scores of a sample (the
-modality gap). A class that was not calibrated takes the shared offset and threshold. docs/calibration.md has the
-measurements behind each choice.
+modality gap). The reference list is long, so that something of it is absent from every picture, and does not change
+with the labels that a user asks for. The curve is one for all classes, and a class that was not calibrated takes a
+shared threshold. docs/calibration.md has the measurements behind each choice.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -29,10 +30,12 @@ from clipprompt.learners._saving import WEIGHTS, read_description
 
 FILE_NAME = "calibration.json"
 FORMAT: Literal[1] = 1
-MIN_CLASSES = 3
-"""Classes that a calibration needs: leaving a class out of its own yardstick must leave two."""
+MIN_REFERENCE = 3
+"""Reference classes at least: leaving a class out of its own yardstick must leave two."""
 
 _Probability = Annotated[float, Field(ge=0, le=1)]
+_Name = Annotated[str, Field(min_length=1)]
+T = TypeVar("T")
 
 
 class _Strict(BaseModel):
@@ -44,14 +47,12 @@ class ClassCalibration(_Strict):
 
     Attributes:
         name: the class name.
-        offset: added to the shared offset.
         threshold: a probability from here on gives the label.
         n_present: samples that show the class.
         f1: at the threshold, on the samples it was chosen on; None without such a sample.
     """
 
-    name: Annotated[str, Field(min_length=1)]
-    offset: float
+    name: _Name
     threshold: _Probability
     n_present: Annotated[int, Field(ge=0)]
     f1: _Probability | None
@@ -68,9 +69,10 @@ class Calibration(_Strict):
         fingerprint: of the backbone's weights.
         prompt: hash of the prompt that it belongs to; None until it is written to a prompt folder.
         slope: of the logistic curve.
-        offset: shared by all classes.
-        threshold: shared, for classes that were not calibrated.
-        classes: those calibrated; together they are the reference list.
+        offset: of the logistic curve.
+        threshold: for classes that were not calibrated.
+        reference: the R class names whose scores are the yardstick of a sample.
+        classes: those calibrated.
     """
 
     format: Literal[1] = FORMAT
@@ -82,19 +84,18 @@ class Calibration(_Strict):
     slope: Annotated[float, Field(gt=0)]
     offset: float
     threshold: _Probability
-    classes: Annotated[tuple[ClassCalibration, ...], Field(min_length=MIN_CLASSES)]
+    reference: Annotated[tuple[_Name, ...], Field(min_length=MIN_REFERENCE)]
+    classes: Annotated[tuple[ClassCalibration, ...], Field(min_length=1)]
+
+    @field_validator("reference")
+    @classmethod
+    def _reference_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _each_once(names, names)
 
     @field_validator("classes")
     @classmethod
-    def _each_once(cls, classes: tuple[ClassCalibration, ...]) -> tuple[ClassCalibration, ...]:
-        if (twice := first_repeated(plain_name(one.name) for one in classes)) is not None:
-            raise ValueError(f"class {twice!r} is there twice")
-        return classes
-
-    @property
-    def reference(self) -> tuple[str, ...]:
-        """The R class names whose scores are the yardstick of a sample."""
-        return tuple(one.name for one in self.classes)
+    def _classes_once(cls, classes: tuple[ClassCalibration, ...]) -> tuple[ClassCalibration, ...]:
+        return _each_once(classes, [one.name for one in classes])
 
     def probabilities(self, scores: Reals, reference_scores: Reals, classnames: Sequence[str]) -> Floats:
         """Probabilities of any classes.
@@ -110,20 +111,21 @@ class Calibration(_Strict):
         Raises:
             UserError: if the shapes do not fit the names, or a score is not finite.
         """
-        own = self._places(classnames)
-        check_scores(scores, len(own), "classes")
-        check_scores(reference_scores, len(self.classes), "reference classes")
-        offsets = np.array([self.classes[place].offset if place >= 0 else 0.0 for place in own])
-        return sigmoid(self.slope * standardise(scores, reference_scores, own) + (self.offset + offsets))
+        check_scores(scores, len(classnames), "classes")
+        check_scores(reference_scores, len(self.reference), "reference classes")
+        z = standardise(scores, reference_scores, places(classnames, self.reference))
+        return sigmoid(self.slope * z + self.offset)
 
     def thresholds(self, classnames: Sequence[str]) -> Floats:
         """The thresholds (C,) of the probabilities: the class's own, or the shared one for a class not calibrated."""
-        places = self._places(classnames)
-        return np.array([self.classes[place].threshold if place >= 0 else self.threshold for place in places])
+        known = places(classnames, [one.name for one in self.classes]).tolist()
+        return np.array([self.classes[place].threshold if place >= 0 else self.threshold for place in known])
 
-    def _places(self, classnames: Sequence[str]) -> Ints:
-        place = {plain_name(name): index for index, name in enumerate(self.reference)}
-        return np.array([place.get(plain_name(name), -1) for name in classnames], dtype=np.int64)
+
+def places(names: Sequence[str], within: Sequence[str]) -> Ints:
+    """Where each name stands in another list, without regard to case and underscores; -1 where it does not."""
+    place = {plain_name(name): index for index, name in enumerate(within)}
+    return np.array([place.get(plain_name(name), -1) for name in names], dtype=np.int64)
 
 
 def write_calibration(folder: str | os.PathLike[str], calibration: Calibration) -> None:
@@ -161,6 +163,12 @@ def read_calibration(folder: str | os.PathLike[str]) -> Calibration | None:
     if calibration.prompt != _prompt_hash(Path(folder)):
         raise UserError(f"{path} was made for another prompt than the one beside it{again}")
     return calibration
+
+
+def _each_once(value: T, names: Iterable[str]) -> T:
+    if (twice := first_repeated(plain_name(name) for name in names)) is not None:
+        raise ValueError(f"class {twice!r} is there twice")
+    return value
 
 
 def _prompt_hash(folder: Path) -> str:
