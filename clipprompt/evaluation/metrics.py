@@ -12,8 +12,8 @@ from torchmetrics.functional.classification import binary_average_precision
 
 from clipprompt.errors import UserError
 
-Scores = npt.NDArray[np.floating[Any]]
-Targets = npt.NDArray[np.integer[Any]]
+ScoreMatrix = npt.NDArray[np.floating[Any]]
+TargetMatrix = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class AveragePrecision:
     mean: float
 
 
-def average_precision(scores: Scores, targets: Targets) -> AveragePrecision:
+def average_precision(scores: ScoreMatrix, targets: TargetMatrix) -> AveragePrecision:
     """Average precision of every class, and its mean (mAP).
 
     Of one class: the images are ranked by score, and AP = sum over k of (recall_k - recall_(k-1)) x precision_k, where
@@ -47,13 +47,7 @@ def average_precision(scores: Scores, targets: Targets) -> AveragePrecision:
     Raises:
         UserError: if the shapes differ, a score is not finite, or no class has a positive.
     """
-    if scores.ndim != 2 or scores.shape != targets.shape:
-        raise UserError(f"scores {scores.shape} and targets {targets.shape} must both be (images, classes)")
-    if not np.isfinite(scores).all():
-        image, column = np.argwhere(~np.isfinite(scores))[0]
-        raise UserError(
-            f"the score of image {image} for class {column} is {scores[image, column]}, not a finite number"
-        )
+    check_pairs(scores, targets)
     per_class = tuple(_one_class(scores[:, column], targets[:, column]) for column in range(scores.shape[1]))
     known = [value for value in per_class if value is not None]
     if not known:
@@ -61,7 +55,22 @@ def average_precision(scores: Scores, targets: Targets) -> AveragePrecision:
     return AveragePrecision(per_class, float(np.mean(known)))
 
 
-def _one_class(scores: Scores, targets: Targets) -> float | None:
+def check_pairs(scores: ScoreMatrix, targets: TargetMatrix) -> None:
+    """Checks that scores and targets belong together.
+
+    Raises:
+        UserError: if the shapes differ or are not (images, classes), or a score is not finite.
+    """
+    if scores.ndim != 2 or scores.shape != targets.shape:
+        raise UserError(f"scores {scores.shape} and targets {targets.shape} must both be (images, classes)")
+    if not np.isfinite(scores).all():
+        image, column = np.argwhere(~np.isfinite(scores))[0]
+        raise UserError(
+            f"the score of image {image} for class {column} is {scores[image, column]}, not a finite number"
+        )
+
+
+def _one_class(scores: ScoreMatrix, targets: TargetMatrix) -> float | None:
     known = targets != -1
     labels = targets[known] == 1
     if not labels.any():

@@ -1,17 +1,20 @@
-"""The multi-label protocol: mAP and per-class AP of several learners over one labelled image set."""
+"""The multi-label protocol: mAP, per-class AP, F1 and calibration of several learners over one labelled image set."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from platform import python_version
-from typing import TYPE_CHECKING, TypedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from clipprompt.datasets import MultiLabelImages
 from clipprompt.errors import UserError, nearest
-from clipprompt.evaluation.metrics import AveragePrecision, average_precision
+from clipprompt.evaluation.calibrated import calibrated_probabilities
+from clipprompt.evaluation.evaluate import Evaluated, evaluate_scores
+from clipprompt.evaluation.measures import THRESHOLD
+from clipprompt.evaluation.provenance import Pass, describe_pass
+from clipprompt.evaluation.scores import Scores
 from clipprompt.evaluation.scoring import BRANCHES, score_images
 
 if TYPE_CHECKING:
@@ -24,7 +27,6 @@ _TITLES = {
     ("tai_dpt", "global"): "TaI",
     ("tai_dpt", "merged"): "TaI-DPT",
 }
-_LIBRARIES = ("clipprompt", "torch", "open-clip-torch", "timm", "torchvision", "torchmetrics", "numpy", "pillow")
 
 
 @dataclass(frozen=True)
@@ -46,36 +48,37 @@ class Row:
     source: str | None = None
 
 
-class Pass(TypedDict):
-    """What all records of one pass over a set have in common."""
+class RowFacts(TypedDict):
+    """What a record says of its row."""
 
-    protocol: str
-    dataset: str
-    n_images: int
-    split_hash: str
-    class_hash: str
-    classnames: list[str]
-    backbone: str
-    pretrained: str | None
-    fingerprint: str
-    precision: str
-    device: str
-    versions: dict[str, str]
-    seconds: float
-
-
-class MultiLabelRecord(Pass):
-    """One line of ``results.jsonl``. Metrics are in 0..1; ``average_precision`` is in the order of ``classnames``."""
-
-    row: str
     method: str
-    branch: str
     variant: str
     control: bool
     seed: int | None
     source: str | None
-    mean_average_precision: float
-    average_precision: list[float | None]
+
+
+class MultiLabelRecord(Pass, RowFacts, Evaluated):
+    """One line of ``results.jsonl``. Metrics are in 0..1; lists are in the order of ``classnames``."""
+
+    row: str
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """The scores of one pass.
+
+    Attributes:
+        rows: the rows, in order.
+        scores: those of each row.
+        facts: what all of them have in common.
+        skipped: ids of the images that could not be read, each with the reason.
+    """
+
+    rows: tuple[Row, ...]
+    scores: tuple[Scores, ...]
+    facts: Pass
+    skipped: tuple[tuple[str, str], ...]
 
 
 def evaluate_multilabel(
@@ -101,16 +104,71 @@ def evaluate_multilabel(
         UserError: as :func:`score_images`, and for an unknown branch.
     """
     check_branches(branches)
+    yield from measure_rows(score_rows(rows, dataset, batch_size=batch_size, workers=workers), branches)
+
+
+def score_rows(
+    rows: Sequence[Row],
+    dataset: MultiLabelImages,
+    *,
+    batch_size: int = 64,
+    workers: int = 4,
+    cache: Path | None = None,
+    draft: bool = False,
+) -> ScoredRows:
+    """Scores the images with every row, in one pass; rows with a calibration get probabilities as well.
+
+    Args:
+        rows: learners of one backbone.
+        dataset: the labelled images.
+        batch_size: see :func:`score_images`.
+        workers: see :func:`score_images`.
+        cache: see :func:`score_images`.
+        draft: see :func:`score_images`.
+
+    Raises:
+        UserError: as :func:`score_images`.
+    """
+    how: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "cache": cache, "draft": draft}
     start = time.perf_counter()
-    keyed = {f"row {index + 1}, {_title(row, 'merged')}": row for index, row in enumerate(rows)}
-    learners = {key: row.learner for key, row in keyed.items()}
-    scored = score_images(learners, dataset, batch_size=batch_size, workers=workers)
-    common = _describe_pass(rows[0].learner, scored.dataset, time.perf_counter() - start)
+    keyed = {f"row {place}, {title(row.learner.name, 'merged', row.variant)}": row for place, row in enumerate(rows, 1)}
+    found = score_images({key: row.learner for key, row in keyed.items()}, dataset, **how)
+    seen = found.dataset
+    facts = describe_pass(rows[0].learner.backbone, seen, len(found.skipped), time.perf_counter() - start)
+    scores = []
     for key, row in keyed.items():
+        header = {**facts, **_facts(row), "scores": "logits"}
+        probabilities = calibrated_probabilities(row.learner, row.source, found.by_key[key], seen, **how)
+        scores.append(Scores(found.by_key[key], seen.targets, seen.classnames, seen.ids, header, probabilities))
+    return ScoredRows(tuple(rows), tuple(scores), facts, found.skipped)
+
+
+def measure_rows(
+    scored: ScoredRows,
+    branches: Sequence[str] = ("global", "merged"),
+    *,
+    how: str = "none",
+    threshold: float = THRESHOLD,
+) -> Iterator[MultiLabelRecord]:
+    """Yields one record per row and branch.
+
+    Args:
+        scored: of :func:`score_rows`.
+        branches: which of global, local, merged; a row yields those it has.
+        how: the normalisation of the scores.
+        threshold: on probabilities, for F1.
+
+    Raises:
+        UserError: if no row has one of the branches, no class has a positive, or as :func:`evaluate_scores`.
+    """
+    if not any(branch in scores.by_branch for scores in scored.scores for branch in branches):
+        raise UserError(f"no row has a branch {' or '.join(branches)}; all have global")
+    for row, scores in zip(scored.rows, scored.scores, strict=True):
         for branch in branches:
-            if branch in scored.by_key[key]:
-                scores = scored.by_key[key][branch]
-                yield _record(row, branch, average_precision(scores, scored.dataset.targets), common)
+            if branch in scores.by_branch:
+                numbers = evaluate_scores([scores], branch=branch, how=how, threshold=threshold)
+                name = title(row.learner.name, branch, row.variant)
+                yield MultiLabelRecord(**scored.facts, row=name, **_facts(row), **numbers)
 
 
 def check_branches(branches: Sequence[str]) -> None:
@@ -124,45 +182,17 @@ def check_branches(branches: Sequence[str]) -> None:
             raise UserError(f"unknown branch {branch!r}{nearest(branch, BRANCHES)}; choose among {', '.join(BRANCHES)}")
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that can change a number."""
-    return {"python": python_version()} | {name: version(name) for name in _LIBRARIES}
+def title(method: str, branch: str, variant: str = "") -> str:
+    """What tables call a row."""
+    name = _TITLES.get((method, branch), f"{method} ({branch})")
+    return f"{name}, {variant}" if variant else name
 
 
-def _title(row: Row, branch: str) -> str:
-    title = _TITLES.get((row.learner.name, branch), f"{row.learner.name} ({branch})")
-    return f"{title}, {row.variant}" if row.variant else title
-
-
-def _record(row: Row, branch: str, result: AveragePrecision, common: Pass) -> MultiLabelRecord:
+def _facts(row: Row) -> RowFacts:
     return {
-        **common,
-        "row": _title(row, branch),
         "method": row.learner.name,
-        "branch": branch,
         "variant": row.variant,
         "control": row.control,
         "seed": row.seed,
         "source": row.source,
-        "mean_average_precision": result.mean,
-        "average_precision": list(result.per_class),
-    }
-
-
-def _describe_pass(learner: Learner, dataset: MultiLabelImages, seconds: float) -> Pass:
-    backbone = learner.backbone
-    return {
-        "protocol": "multilabel",
-        "dataset": dataset.name,
-        "n_images": len(dataset),
-        "split_hash": dataset.split_hash(),
-        "class_hash": dataset.class_hash(),
-        "classnames": list(dataset.classnames),
-        "backbone": backbone.name,
-        "pretrained": backbone.pretrained,
-        "fingerprint": backbone.fingerprint(),
-        "precision": backbone.precision,
-        "device": str(backbone.device),
-        "versions": library_versions(),
-        "seconds": round(seconds, 3),
     }

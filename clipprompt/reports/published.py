@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from clipprompt.errors import UserError, nearest
 from clipprompt.resources import resource
 
-_NAMES = ("method", "branch", "name")
+_TABLE_1, _OTHERS = "tai_dpt_table1.csv", "without_images.csv"
+DATASETS = ("voc2007", "coco2014", "nuswide")
 
 
 @dataclass(frozen=True)
@@ -18,25 +19,53 @@ class Published:
     Attributes:
         name: the row's name in the paper.
         percent: mAP in percent.
+        backbone: that it was measured with, as papers write it.
     """
 
     name: str
     percent: float
+    backbone: str
 
 
-def load_published(dataset: str) -> dict[tuple[str, str], Published]:
+def load_published(dataset: str, backbone: str | None = None) -> dict[tuple[str, str], Published]:
     """Table 1 of the TaI-DPT paper (arXiv 2211.12739) for one data set, by our (method, branch).
 
     Args:
         dataset: voc2007, coco2014 or nuswide.
+        backbone: open_clip name; what other papers reach with the same one, and without images, is added. Those are
+            methods that are not ours, so no row of ours answers to their keys.
 
     Raises:
         UserError: for another data set.
     """
-    with resource("configs/published/tai_dpt_table1.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    datasets = [column for column in rows[0] if column not in _NAMES]
-    if dataset not in datasets:
-        hint = nearest(dataset, datasets)
-        raise UserError(f"no published numbers for {dataset!r}{hint}; there are some for {', '.join(datasets)}")
-    return {(row["method"], row["branch"]): Published(row["name"], float(row[dataset])) for row in rows}
+    check_published(dataset)
+    found = {
+        (row["method"], row["branch"]): Published(row["name"], float(row[dataset]), row["backbone"])
+        for row in _read(_TABLE_1)
+    }
+    for row in _read(_OTHERS) if backbone is not None else ():
+        if row[dataset] and _same_backbone(row["backbone"], backbone or ""):
+            found[row["name"], ""] = Published(
+                f"{row['name']}, {row['backbone']}", float(row[dataset]), row["backbone"]
+            )
+    return found
+
+
+def check_published(dataset: str) -> None:
+    """Checks the name of a data set.
+
+    Raises:
+        UserError: for one without published numbers.
+    """
+    if dataset not in DATASETS:
+        hint = nearest(dataset, DATASETS)
+        raise UserError(f"no published numbers for {dataset!r}{hint}; there are some for {', '.join(DATASETS)}")
+
+
+def _read(name: str) -> list[dict[str, str]]:
+    with resource(f"configs/published/{name}").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _same_backbone(printed: str, name: str) -> bool:
+    return printed.replace("/", "-").lower() == name.replace("/", "-").removesuffix("-quickgelu").lower()

@@ -39,7 +39,7 @@ def test_table_goes_to_stdout_and_messages_to_stderr(request_: list[str], prompt
     result = run(*request_, "--prompts", prompt, "--published", "voc2007")
     assert result.exit_code == 0, result.output
     rows = ("zero-shot CLIP", "zero-shot CLIP + local", "zero-shot CLIP, centred text", "TaI", "TaI-DPT")
-    assert all(f"  {row} " in result.stdout for row in rows)
+    assert all(f"\n{row} " in result.stdout for row in rows)
     assert "88.3" in result.stdout
     assert "7 images in" in result.stderr
     assert "1 unknown labels left out" in result.stderr

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from clipprompt.errors import UserError
@@ -18,9 +20,18 @@ def test_runs_that_differ_in_the_seed_alone_are_one_row(make_record: Make) -> No
 
 @pytest.mark.parametrize(
     "other",
-    [{"split_hash": "x"}, {"class_hash": "x"}, {"fingerprint": "x"}, {"precision": "bf16"}, {"branch": "local"}],
+    [
+        {"split_hash": "x"},
+        {"class_hash": "x"},
+        {"fingerprint": "x"},
+        {"precision": "bf16"},
+        {"branch": "local"},
+        {"normalise": "image"},
+        {"threshold": 0.3},
+        {"dataset_options": {"difficult": "negative"}},
+    ],
 )
-def test_what_is_not_the_same_measurement_is_never_averaged(make_record: Make, other: dict[str, str]) -> None:
+def test_what_is_not_the_same_measurement_is_never_averaged(make_record: Make, other: dict[str, Any]) -> None:
     assert [row.n_runs for row in summarise([make_record(), make_record(**other)])] == [1, 1]
 
 
@@ -71,3 +82,34 @@ def test_description_says_what_was_measured(make_record: Make) -> None:
 def test_description_says_what_differs(make_record: Make) -> None:
     text = describe([make_record(), make_record(dataset="scenes", class_hash="x", pretrained=None)])
     assert text == "several: photos, scenes, 9 images, several class lists, RN50"
+
+
+def test_description_says_that_scores_were_normalised(make_record: Make) -> None:
+    assert describe([make_record(normalise="both")]).endswith("scores normalised per prompt and image")
+
+
+def test_metrics_are_means_over_the_runs_in_percent(make_record: Make) -> None:
+    records = [make_record(seed=s, at_top3={"CF1": 0.2 * s}, calibration_error=0.1) for s in (1, 2)]
+    (row,) = summarise(records)
+    assert row.metrics["CF1@3"] == pytest.approx(30.0)
+    assert row.metrics["ECE"] == pytest.approx(10.0)
+    assert row.metrics["CF1"] is None
+
+
+@pytest.mark.parametrize(
+    ("backbone", "names"),
+    [
+        ("ViT-B-16", ["ZS-CLIP, 80 templates, ViT-B/16", "TagCLIP, ViT-B/16", "BAC-GCN, ViT-B/16"]),
+        ("ViT-L-14-336-quickgelu", ["SPARC, ViT-L/14-336"]),
+        ("mini", []),
+        (None, []),
+    ],
+)
+def test_other_papers_are_added_for_the_same_backbone(backbone: str | None, names: list[str]) -> None:
+    assert [entry.name for entry in load_published("coco2014", backbone).values()][4:] == names
+
+
+def test_number_that_no_paper_printed_is_not_shown() -> None:
+    names = {entry.name for entry in load_published("nuswide", "ViT-B-16").values()}
+    assert "TagCLIP, ViT-B/16" not in names
+    assert "BAC-GCN, ViT-B/16" in names

@@ -1,0 +1,12 @@
+"""``clipprompt eval``: numbers about prompts."""
+
+from __future__ import annotations
+
+import typer
+
+from clipprompt.cli.eval.multilabel import multilabel
+from clipprompt.cli.eval.scores import ScoresCommand, scores
+
+app = typer.Typer(help="Score zero-shot CLIP and trained prompts.", no_args_is_help=True)
+app.command("multilabel")(multilabel)
+app.command("scores", cls=ScoresCommand)(scores)

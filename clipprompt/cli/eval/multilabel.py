@@ -1,0 +1,218 @@
+"""``clipprompt eval multilabel``: learners over a labelled set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from clipprompt.cli._show import show_records
+from clipprompt.cli.eval._options import Format, Metrics, Normalise, PerClass, Plot, Threshold, check_output
+
+if TYPE_CHECKING:
+    from clipprompt.backbone import Backbone
+    from clipprompt.evaluation.multilabel import MultiLabelRecord, ScoredRows
+    from clipprompt.reports.tables import PublishedRows
+
+DATASET = (
+    "voc2007, coco2014, coco2017 or nuswide (with --root), FILE.json (COCO instances), "
+    "FILE.csv, .tsv or .jsonl (labels), or mini:test (drawn scenes)"
+)
+
+
+def multilabel(
+    dataset: Annotated[str, typer.Option("--dataset", "-d", metavar="DATA", help=DATASET, show_default=False)],
+    root: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="of a named set, in its official layout", show_default=False)
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="the pictures", show_default="beside the file, as COCO has them"),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="voc2007, coco2014, nuswide or a file", show_default="all of DATA"),
+    ] = None,
+    prompts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prompts", "-p", metavar="FOLDER", help="a trained prompt; NAME=FOLDER names its row; repeatable"
+        ),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="open_clip model, hf-hub:ORG/NAME or folder", show_default="the prompts', or mini"
+        ),
+    ] = None,
+    pretrained: Annotated[str | None, typer.Option(metavar="TAG", help="weights tag or file")] = None,
+    branch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="global, local or merged; repeatable", show_default="global and merged"),
+    ] = None,
+    normalise: Normalise = "none",
+    threshold: Threshold = 0.5,
+    published: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="the papers' numbers beside: voc2007, coco2014, nuswide or none",
+            show_default="those of a named set",
+        ),
+    ] = None,
+    output_format: Format = "table",
+    metrics: Metrics = "all",
+    plot: Plot = None,
+    per_class: PerClass = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="write the records as JSON lines")
+    ] = None,
+    save_predictions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.npz", help="write the scores of the prompt, or without one of zero-shot CLIP, for eval scores"
+        ),
+    ] = None,
+    difficult: Annotated[
+        str, typer.Option(metavar="WHAT", help="VOC's difficult objects: unknown (official) or negative (as TaI-DPT)")
+    ] = "unknown",
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="leave out images whose file is missing")
+    ] = False,
+    drop_unlabelled: Annotated[bool, typer.Option("--drop-unlabelled", help="leave out images without labels")] = False,
+    scenes: Annotated[int, typer.Option(min=1, metavar="N", help="with mini: how many scenes")] = 500,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="images encoded together")] = 64,
+    workers: Annotated[int, typer.Option(min=0, metavar="N", help="threads that decode")] = 4,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
+    precision: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp16")] = "fp32",
+) -> None:
+    """Score a labelled set: mAP, F1, calibration, and the AP of every class.
+
+    The rows are zero-shot CLIP, with and without the local branch, with the
+    class mean taken out of the text ("centred"), and every prompt given.
+
+    A table of labels begins with the line "path,labels" (labels separated
+    by |) or "path,CLASS,CLASS,..." (1 present, 0 absent, -1 unknown).
+    Prompts with one NAME are runs of one row, shown as mean and deviation.
+
+      clipprompt eval multilabel -d coco2014 --root DATA/coco
+        --backbone RN50 --pretrained openai
+
+      clipprompt eval multilabel -d labels.csv -p runs/mine --plot ap.png
+
+      clipprompt eval multilabel -d mini -p mine=runs/s1 -p mine=runs/s2
+    """
+    from clipprompt.datasets import load_dataset
+    from clipprompt.evaluation.multilabel import check_branches, measure_rows, score_rows
+    from clipprompt.evaluation.rows import load_rows, zero_shot_rows
+
+    check_output(output_format, metrics, threshold, normalise, plot)
+    branches = branch or ["global", "merged"]
+    check_branches(branches)
+    _check_one_row(save_predictions, prompts or [])
+    paper = _published_name(published, dataset, classes)
+    labelled = load_dataset(
+        dataset,
+        images,
+        root=root,
+        classnames=_classnames(classes),
+        keep_empty=not drop_unlabelled,
+        n_images=scenes,
+        difficult=difficult,
+        skip_missing=skip_missing,
+    )
+    for note in labelled.notes:
+        typer.echo(f"clipprompt: {note}", err=True)
+    model = _load_backbone(backbone, pretrained, prompts or [], device, precision)
+    trained = load_rows(prompts or [], model, labelled.classnames)
+    scored = score_rows(
+        zero_shot_rows(model, labelled.classnames) + trained, labelled, batch_size=batch_size, workers=workers
+    )
+    records = list(measure_rows(scored, branches, how=normalise, threshold=threshold))
+    # Before the files: what was computed is not lost with a full disk.
+    show_records(records, output_format, _published_rows(paper, model.name), metrics)
+    _say_provenance(scored)
+    _write(records, scored, plot, per_class, output, save_predictions)
+    raise typer.Exit(1 if scored.skipped else 0)
+
+
+def _check_one_row(save_predictions: Path | None, prompts: list[str]) -> None:
+    from clipprompt.errors import UserError
+
+    if save_predictions is not None and len(prompts) > 1:
+        raise UserError(f"--save-predictions {save_predictions} holds one row, but there are {len(prompts)} --prompts")
+
+
+def _published_name(wanted: str | None, dataset: str, classes: str | None) -> str | None:
+    """The set whose published numbers are shown: the one asked for, or a named set with all of its classes."""
+    from clipprompt.reports.published import DATASETS, check_published
+
+    if wanted == "none":
+        return None
+    if wanted is not None:
+        check_published(wanted)
+        return wanted
+    name = dataset.partition(":")[0].lower()
+    return name if name in DATASETS and classes is None else None
+
+
+def _published_rows(name: str | None, backbone: str) -> PublishedRows | None:
+    from clipprompt.reports.published import load_published
+
+    return None if name is None else load_published(name, backbone)
+
+
+def _load_backbone(name: str | None, tag: str | None, prompts: list[str], device: str, precision: str) -> Backbone:
+    from clipprompt.backbone import load_backbone
+    from clipprompt.evaluation.rows import split_name
+    from clipprompt.learners import load_recorded_backbone, read_description
+
+    if name is None and prompts:
+        recorded = read_description(split_name(prompts[0])[1])["backbone"]
+        return load_recorded_backbone({**recorded, "pretrained": tag or recorded.get("pretrained")}, device, precision)
+    return load_backbone(name or "mini", tag, device, precision)
+
+
+def _classnames(classes: str | None) -> list[str] | None:
+    if classes is None:
+        return None
+    from clipprompt.captions.synonyms import load_classes
+
+    return load_classes(classes).classnames
+
+
+def _say_provenance(scored: ScoredRows) -> None:
+    """What was scored, how fast, and every image that was not."""
+    facts, targets = scored.facts, scored.scores[0].targets
+    n_images, seconds = facts["n_images"], facts["seconds"]
+    speed = f", {n_images / seconds:.0f} images/s on {facts['device']}" if seconds else ""
+    unknown = int((targets == -1).sum())
+    left_out = f", {unknown} unknown labels left out" if unknown else ""
+    typer.echo(f"{n_images} images in {seconds:.1f} s{speed}; split {facts['split_hash']}{left_out}", err=True)
+    for _, reason in scored.skipped:
+        typer.echo(f"clipprompt: skipped: {reason}", err=True)
+
+
+def _write(
+    records: list[MultiLabelRecord],
+    scored: ScoredRows,
+    plot: Path | None,
+    per_class: Path | None,
+    output: Path | None,
+    save_predictions: Path | None,
+) -> None:
+    from clipprompt.evaluation.records import write_records
+    from clipprompt.evaluation.scores import write_scores
+    from clipprompt.reports.per_class import write_per_class
+    from clipprompt.reports.plots import plot_average_precision
+
+    if output is not None:
+        write_records(output, records)
+    if save_predictions is not None:
+        trained = [place for place, row in enumerate(scored.rows) if row.source is not None]
+        write_scores(save_predictions, scored.scores[trained[0] if trained else 0])
+    if per_class is not None:
+        write_per_class(records, per_class)
+    if plot is not None:
+        plot_average_precision(records, plot)

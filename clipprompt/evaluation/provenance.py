@@ -1,0 +1,70 @@
+"""What the records of one pass over a set have in common: the set, the model, the libraries."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from platform import python_version
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from clipprompt.backbone import Backbone
+    from clipprompt.datasets import MultiLabelImages
+
+_LIBRARIES = ("clipprompt", "torch", "open-clip-torch", "timm", "torchvision", "torchmetrics", "numpy", "pillow")
+
+
+class Pass(TypedDict):
+    """One pass of one backbone over one labelled set.
+
+    ``dataset_options`` is what was chosen while reading the set; ``n_images`` and ``split_hash`` are of the images that
+    were scored, ``n_skipped`` counts those that could not be read.
+    """
+
+    protocol: str
+    dataset: str
+    dataset_options: dict[str, str]
+    n_images: int
+    n_skipped: int
+    split_hash: str
+    class_hash: str
+    classnames: list[str]
+    backbone: str
+    pretrained: str | None
+    fingerprint: str
+    precision: str
+    device: str
+    versions: dict[str, str]
+    seconds: float
+
+
+def describe_pass(backbone: Backbone, dataset: MultiLabelImages, n_skipped: int, seconds: float) -> Pass:
+    """Describes a pass.
+
+    Args:
+        backbone: that encoded the images.
+        dataset: the images that were scored.
+        n_skipped: how many others could not be read.
+        seconds: that scoring took.
+    """
+    return {
+        "protocol": "multilabel",
+        "dataset": dataset.name,
+        "dataset_options": dict(dataset.options),
+        "n_images": len(dataset),
+        "n_skipped": n_skipped,
+        "split_hash": dataset.split_hash(),
+        "class_hash": dataset.class_hash(),
+        "classnames": list(dataset.classnames),
+        "backbone": backbone.name,
+        "pretrained": backbone.pretrained,
+        "fingerprint": backbone.fingerprint(),
+        "precision": backbone.precision,
+        "device": str(backbone.device),
+        "versions": library_versions(),
+        "seconds": round(seconds, 3),
+    }
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that can change a number."""
+    return {"python": python_version()} | {name: version(name) for name in _LIBRARIES}
