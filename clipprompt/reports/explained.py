@@ -65,14 +65,12 @@ def how_near(context: ContextWords) -> str:
     closest = [vector.words[0].distance for vector in context.vectors]
     better = sum(vector.words[0].distance < 0.9 * vector.noise for vector in context.vectors)
     sticks, total = context.yardsticks, len(closest)
-    verdict = (
-        "" if better == total else "; the words say little" if not better else "; of the others the words say little"
-    )
+    rest = "" if better == total else f"; {'of the others ' if better else ''}the words say little"
     return (
         f"For comparison, two random words of the {context.n_words:,} are {sticks.random_pair:.2f} apart and a word "
         f"lies {sticks.nearest_word:.2f} from its nearest (medians); the vectors here lie {median(closest):.2f} from "
         f"theirs. {better or 'None'} of {total} {'is' if better < 2 else 'are'} clearly (a tenth) nearer to a word "
-        f'than a random direction of the same length ("chance"){verdict}.'
+        f'than a random direction of the same length ("chance"){rest}.'
     )
 
 

@@ -63,7 +63,8 @@ class TagPage:
             return ""
         self._n_images += 1
         self._found.update([tag.label for tag in tags.tags] or [NONE])
-        bars = [self._bar(tag, place) for place, tag in enumerate(tags.tags, 1)]
+        n_heat_maps = N_HEAT_MAPS if tags.thumbnail is not None else 0
+        bars = [self._bar(tag, place, place <= n_heat_maps) for place, tag in enumerate(tags.tags, 1)]
         folder, name = os.path.split(printable(tags.path))
         return render(
             "tag_image.html",
@@ -100,8 +101,8 @@ class TagPage:
         if len(self._skipped) < _N_SKIPPED_SHOWN:
             self._skipped.append((path, reason))
 
-    def _bar(self, tag: Tag, place: int) -> dict[str, Any]:
-        overlay = heat_overlay(tag.heat) if tag.heat is not None and place <= N_HEAT_MAPS else None
+    def _bar(self, tag: Tag, place: int, may_have_heat: bool) -> dict[str, Any]:
+        overlay = heat_overlay(tag.heat) if tag.heat is not None and may_have_heat else None
         self._has_heat |= overlay is not None
         known = tag.probability is not None
         number = tag.probability if tag.probability is not None else tag.score
