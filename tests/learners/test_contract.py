@@ -12,7 +12,7 @@ import torch
 import clipprompt
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
-from clipprompt.learners import Learner, create_learner, learner_options, list_learners, load_learner
+from clipprompt.learners import DenseLearner, Learner, create_learner, learner_options, list_learners, load_learner
 from tests.conftest import Golden, assert_close
 
 NAMES = ["cat", "traffic light", "hot_dog", "Boeing 737-200", "crème brûlée", "犬"]
@@ -93,6 +93,20 @@ def test_the_learner_is_its_two_parts_in_a_row(create: Create, name: str, inputs
             assert torch.equal(shared.global_, features.global_)
             assert torch.equal(shared.local, features.local)
     assert learner.encode_images(images).global_.requires_grad != learner.image_side_is_frozen
+
+
+@learners
+def test_a_local_branch_comes_with_its_map(create: Create, name: str, inputs: Golden) -> None:
+    learner = create(name)
+    if not isinstance(learner, DenseLearner):
+        pytest.skip(f"{name} has no local branch")
+    images = _images(learner, inputs)
+    features = learner.encode_images(images)
+    cosines, logits = learner.local_logits_map(features), learner.image_logits(images)
+    assert cosines.shape == (len(images), features.local.shape[1], len(NAMES))
+    assert cosines.abs().max() <= 1 + 1e-5
+    assert all(branch.shape == (len(images), len(NAMES)) for branch in logits)
+    assert torch.equal(logits.merged, (logits.global_ + logits.local) / 2)
 
 
 @learners

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from typing import Any
 
+import open_clip
 import pytest
 import torch
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
 from clipprompt.learners import create_learner
 from clipprompt.learners.maple import MaPLe
-from tests.conftest import Golden, assert_close
+from tests.conftest import GOLDEN, Golden, assert_close
+from tests.golden import tiny_clip
 from tests.learners import _golden
 
 DEPTHS = {"maple": 3, "maple_shallow": 1}
@@ -84,6 +88,19 @@ def test_gradients_reach_the_prompts_through_both_towers(
     learner = create_learner("maple", tiny_vit_backbone, texts["classnames"], depth=2)
     assert not learner.image_side_is_frozen
     learner.encode_images(inputs["images_vit"]).global_.sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in learner.parameters())
+
+
+def test_the_towers_may_differ_in_width(texts: Texts, inputs: Golden) -> None:
+    config = json.loads((GOLDEN / "tiny_vit_open_clip.json").read_text())
+    vision = CLIPVisionCfg(**{**config["vision_cfg"], "width": 192})
+    model = CLIP(config["embed_dim"], vision, CLIPTextCfg(**config["text_cfg"]), quick_gelu=True)
+    model.load_state_dict(tiny_clip.tiny_vit_state_dict(0, vision_width=192), strict=True)
+    backbone = Backbone.from_open_clip(model, open_clip.SimpleTokenizer())
+    learner = create_learner("maple", backbone, texts["classnames"], depth=3)
+    assert learner.state_dict()["proj.weight"].shape == (192, 128)
+    assert learner.state_dict()["deep_proj.weight"].shape == (2, 192, 128)
+    learner.loss(inputs["images_vit"], inputs["labels_vit"].long()).backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in learner.parameters())
 
 
