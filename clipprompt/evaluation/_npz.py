@@ -32,7 +32,7 @@ def read_arrays(path: Path, wanted: tuple[str, ...], header: str) -> Arrays:
         with zipfile.ZipFile(path) as archive:
             _check_sizes(path, archive, wanted, header)
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in wanted if name in file.files}
+            arrays = {name: file[name] for name in wanted if name in file.files}
     except UserError:
         raise
     except OSError as error:
@@ -40,6 +40,10 @@ def read_arrays(path: Path, wanted: tuple[str, ...], header: str) -> Arrays:
     # A broken archive makes zipfile, zlib and numpy raise whatever they come upon.
     except Exception as error:
         raise UserError(_reason(path, error)) from error
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy hands on the bytes of an entry that is none
+            raise UserError(f"{path}: {name!r} is not an array")
+    return arrays
 
 
 def _check_sizes(path: Path, archive: zipfile.ZipFile, wanted: tuple[str, ...], header: str) -> None:

@@ -18,13 +18,12 @@ from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torchmetrics.functional.classification import multilabel_stat_scores
 
 from clipprompt.errors import UserError
 from clipprompt.evaluation.metrics import ScoreMatrix, TargetMatrix, check_pairs
 
 Decisions = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
 
 
 class F1(TypedDict):
@@ -49,21 +48,15 @@ def f1(taken: Decisions, targets: TargetMatrix) -> F1:
         UserError: if the shapes differ, or no class has a positive.
     """
     check_pairs(taken.astype(np.float32), targets)
-    present = (targets == 1).any(axis=0)
+    n_hit = (taken & (targets == 1)).sum(axis=0)
+    n_taken = (taken & (targets != -1)).sum(axis=0)
+    n_present = (targets == 1).sum(axis=0)
+    present = n_present > 0
     if not present.any():
         raise UserError("no class has a positive image, so there is no F1")
-    counts = multilabel_stat_scores(
-        torch.from_numpy(taken.astype(np.int64)),
-        torch.from_numpy(targets.astype(np.int64)),
-        num_labels=targets.shape[1],
-        average="none",
-        ignore_index=-1,
-    )
-    # Two columns, because torchmetrics drops the class axis of a single class.
-    hit, false, _, missed, _ = counts.reshape(-1, 5).numpy().T.astype(np.float64)
-    cp = float(_share(hit, hit + false)[present].mean())
-    cr = float(_share(hit, hit + missed)[present].mean())
-    op, recall = float(_share(hit.sum(), (hit + false).sum())), float(_share(hit.sum(), (hit + missed).sum()))
+    cp = float(_share(n_hit, n_taken)[present].mean())
+    cr = float(_share(n_hit, n_present)[present].mean())
+    op, recall = float(_share(n_hit.sum(), n_taken.sum())), float(_share(n_hit.sum(), n_present.sum()))
     return {"CP": cp, "CR": cr, "CF1": _harmonic(cp, cr), "OP": op, "OR": recall, "OF1": _harmonic(op, recall)}
 
 
@@ -87,8 +80,9 @@ def top_k(scores: ScoreMatrix, targets: TargetMatrix, k: int = 3) -> Decisions:
     return taken & known
 
 
-def _share(part: npt.NDArray[np.float64], whole: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def _share(part: Counts, whole: Counts) -> npt.NDArray[np.float64]:
+    """A share, and 0 of nothing."""
+    return part / np.maximum(whole, 1)
 
 
 def _harmonic(precision: float, recall: float) -> float:

@@ -12,7 +12,6 @@ from clipprompt.reports.published import load_published
 from clipprompt.reports.tables import render_table
 from tests.reports.conftest import Make
 
-
 OTHERS = ("cf1_percent", "of1_percent", "cf1_at_3_percent", "of1_at_3_percent", "ece_percent")
 
 
