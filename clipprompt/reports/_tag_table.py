@@ -40,7 +40,7 @@ class TagTable:
 
     def head(self) -> str:
         """The heading."""
-        labels = Text(f"labels, best first ({self._value})", style="bold")
+        labels = Text(f"labels ({self._value})", style="bold")
         return self._line(Text("picture", style="bold"), [labels])
 
     def image(self, tags: ImageTags) -> str:
