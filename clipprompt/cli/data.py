@@ -76,7 +76,7 @@ def check(
     for note in labelled.notes:
         typer.echo(f"clipprompt: {note}", err=True)
     if decode:
-        _decode(labelled, workers)
+        _decode(labelled, workers, _remedy(dataset, root))
     _summarise(labelled, decode)
     if per_class:
         _print_classes(labelled)
@@ -106,7 +106,16 @@ def download(
     _summarise(labelled, False)
 
 
-def _decode(dataset: MultiLabelImages, workers: int) -> None:
+def _remedy(dataset: str, root: Path | None) -> str:
+    if root is None:
+        return "replace it, or take it off the list"
+    from clipprompt.datasets.select import parse_named
+
+    specification, split = parse_named(dataset)
+    return f"delete it; {specification.next_step(split, str(root))}"
+
+
+def _decode(dataset: MultiLabelImages, workers: int, remedy: str) -> None:
     from clipprompt.datasets.check import decode_all
     from clipprompt.progress import track
 
@@ -114,7 +123,7 @@ def _decode(dataset: MultiLabelImages, workers: int) -> None:
     broken = [error for error in outcomes if error is not None]
     if broken:
         more = f" ({len(broken):,} of {len(dataset):,} pictures are broken)" if len(broken) > 1 else ""
-        raise UserError(f"{broken[0]}{more}; delete it and get it again, or list the set without it")
+        raise UserError(f"{broken[0]}{more}; {remedy}")
 
 
 def _summarise(dataset: MultiLabelImages, decoded: bool) -> None:

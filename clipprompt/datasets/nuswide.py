@@ -82,9 +82,7 @@ def _pictures(base: Path) -> Path:
     for name in FOLDERS:
         if (base / name).is_dir():
             return base / name
-    raise UserError(
-        f"no pictures in {base}: there is neither {' nor '.join(FOLDERS)}; or name their folder with --images"
-    )
+    raise UserError(f"no pictures in {base}: there is neither {' nor '.join(FOLDERS)}; name their folder with --images")
 
 
 def _read_ids(listing: Path) -> list[str]:
