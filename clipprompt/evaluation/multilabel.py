@@ -87,7 +87,7 @@ def evaluate_multilabel(
     *,
     branches: Sequence[str] = ("global", "merged"),
     batch_size: int = 64,
-    workers: int = 0,
+    workers: int = 4,
 ) -> Iterator[MultiLabelRecord]:
     """Yields one record per row and branch, all from one pass over the images.
 

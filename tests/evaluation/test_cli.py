@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
+from PIL import Image
 from typer.testing import CliRunner
 
 from clipprompt.backbone import Backbone
@@ -16,6 +17,7 @@ from clipprompt.cli.eval import app
 from clipprompt.datasets import open_image
 from clipprompt.errors import UserError
 from clipprompt.evaluation.records import read_records
+from clipprompt.evaluation.scores import read_scores
 from clipprompt.learners import create_learner
 from tests.evaluation.conftest import CLASSES
 
@@ -98,6 +100,89 @@ def test_drawn_scenes_need_no_file(tiny_folder: Path) -> None:
     assert (record["dataset"], record["n_images"], len(record["classnames"])) == ("mini:val", 20, 20)
 
 
+def test_scores_of_zero_shot_are_saved_without_prompts(request_: list[str], tmp_path: Path) -> None:
+    records = json.loads(run(*request_, "--save-predictions", tmp_path / "a.npz", "-f", "json").stdout)
+    saved = read_scores(tmp_path / "a.npz")
+    assert (saved.header["method"], saved.classnames, len(saved.ids)) == ("zero_shot", CLASSES, 7)
+    again = CliRunner().invoke(app, ["scores", str(tmp_path / "a.npz"), "--branch", "global", "-f", "json"])
+    assert json.loads(again.stdout)["average_precision"] == records[0]["average_precision"]
+
+
+def test_scores_of_the_only_prompt_are_saved(request_: list[str], prompt: Path, tmp_path: Path) -> None:
+    run(*request_, "-p", prompt, "--save-predictions", tmp_path / "a.npz")
+    saved = read_scores(tmp_path / "a.npz")
+    assert (saved.header["method"], saved.header["source"]) == ("tai_dpt", str(prompt))
+    assert set(saved.by_branch) == {"global", "local", "merged"}
+
+
+def test_scores_can_be_normalised(request_: list[str]) -> None:
+    result = run(*request_, "--normalise", "image", "--format", "json")
+    assert {record["normalise"] for record in json.loads(result.stdout)} == {"image"}
+    table = run(*request_, "--normalise", "image").stdout
+    assert "scores normalised per image" in table
+    assert "ECE" not in table
+
+
+def test_threshold_moves_f1_alone(request_: list[str]) -> None:
+    low, high = (json.loads(run(*request_, "--threshold", t, "-f", "json").stdout)[0] for t in ("0", "1"))
+    assert low["at_threshold"]["OR"] == 1.0
+    assert high["at_threshold"]["OR"] < 1.0
+    assert low["average_precision"] == high["average_precision"]
+
+
+def test_table_can_be_of_map_alone(request_: list[str]) -> None:
+    assert "CF1" in run(*request_).stdout
+    assert "CF1" not in run(*request_, "--metrics", "map").stdout
+
+
+def test_average_precision_of_every_class_is_written(request_: list[str], tmp_path: Path) -> None:
+    assert run(*request_, "--per-class", tmp_path / "ap.csv").exit_code == 0
+    lines = list(csv.DictReader((tmp_path / "ap.csv").read_text().splitlines()))
+    assert [line["class"] for line in lines] == list(CLASSES)
+    assert float(lines[0]["zero-shot CLIP + local, centred text"]) >= 0
+
+
+def test_broken_picture_is_named_and_the_rest_is_scored(table: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    lines = table.read_text().splitlines()
+    moved = [lines[0], *(f"{table.parent}/{line}" for line in lines[1:]), "broken.png,1,1,1"]
+    (tmp_path / "labels.csv").write_text("\n".join(moved) + "\n")
+    result = run("-d", tmp_path / "labels.csv", "--backbone", tiny_folder, "--device", "cpu", "--format", "json")
+    assert result.exit_code == 1
+    (skipped,) = [line for line in result.stderr.splitlines() if "skipped" in line]
+    assert "broken.png" in skipped
+    assert {(record["n_images"], record["n_skipped"]) for record in json.loads(result.stdout)} == {(7, 1)}
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Path:
+    """Two pictures in VOC's official layout; a difficult dog in the second."""
+    base = tmp_path / "VOCdevkit" / "VOC2007"
+    for name in ("Annotations", "ImageSets/Main", "JPEGImages"):
+        (base / name).mkdir(parents=True)
+    (base / "ImageSets" / "Main" / "test.txt").write_text("000001\n000002\n")
+    for number, objects in (("000001", [("dog", 0)]), ("000002", [("cat", 0), ("dog", 1)])):
+        Image.new("RGB", (40, 30), "teal").save(base / "JPEGImages" / f"{number}.jpg")
+        found = "".join(f"<object><name>{n}</name><difficult>{d}</difficult></object>" for n, d in objects)
+        text = f"<annotation><filename>{number}.jpg</filename>{found}</annotation>"
+        (base / "Annotations" / f"{number}.xml").write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("difficult", "n_unknown"), [("unknown", 1), ("negative", 0)])
+def test_named_set_has_the_papers_numbers_beside(voc: Path, tiny_folder: Path, difficult: str, n_unknown: int) -> None:
+    arguments = ("-d", "voc2007", "--root", voc, "--difficult", difficult, "--backbone", tiny_folder, "--device", "cpu")
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert "88.3" in result.stdout
+    assert "2 images where the official split has 4,952" in result.stderr
+    assert ("1 unknown labels left out" in result.stderr) == bool(n_unknown)
+    for without in (["--published", "none"], ["--classes", "voc2007"]):
+        assert "88.3" not in run(*arguments, *without).stdout
+    (record, *_) = json.loads(run(*arguments, "-f", "json").stdout)
+    assert record["dataset_options"]["difficult"] == difficult
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -113,6 +198,13 @@ def test_drawn_scenes_need_no_file(tiny_folder: Path) -> None:
         (["--precision", "fp16"], "fp16 does not work on a CPU"),
         (["--backbone", "RN5O"], "there is no backbone 'RN5O'"),
         (["--device", "tpu9"], "device 'tpu9' is not there"),
+        (["--normalise", "imag"], "unknown normalisation 'imag' (did you mean 'image'?)"),
+        (["--threshold", "50"], "--threshold 50: a threshold on probabilities lies in 0..1"),
+        (["--metrics", "mAP"], "unknown metrics 'mAP'"),
+        (["--difficult", "negative"], "--difficult negative has no use with"),
+        (["--root", "."], "--root . has no use with"),
+        (["--save-predictions", "a.npz", "-p", "a", "-p", "b"], "a.npz holds one row, but there are 2 --prompts"),
+        (["--dataset", "voc2007"], "voc2007:test needs --root"),
     ],
 )
 def test_wrong_request_is_one_line_and_leaves_nothing(
@@ -131,7 +223,8 @@ def test_help_imports_nothing_heavy() -> None:
 import sys
 from typer.testing import CliRunner
 from clipprompt.cli.eval import app
-assert CliRunner().invoke(app, ["multilabel", "--help"]).exit_code == 0
+for command in ("multilabel", "scores"):
+    assert CliRunner().invoke(app, [command, "--help"]).exit_code == 0
 heavy = {"torch", "numpy", "pandas", "matplotlib", "PIL", "open_clip"} & set(sys.modules)
 assert not heavy, heavy
 """

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,12 @@ from clipprompt.backbone import Backbone
 from clipprompt.datasets import MultiLabelImages, load_coco
 from clipprompt.errors import UserError
 from clipprompt.evaluation.metrics import average_precision
-from clipprompt.evaluation.multilabel import Row, evaluate_multilabel
+from clipprompt.evaluation.multilabel import Row, evaluate_multilabel, measure_rows, score_rows
 from clipprompt.evaluation.records import read_records, write_records
 from clipprompt.evaluation.rows import load_rows, zero_shot_rows
-from clipprompt.evaluation.scoring import score_images
+from clipprompt.evaluation.saved import evaluate_files
+from clipprompt.evaluation.scores import write_scores
+from clipprompt.evaluation.scoring import BRANCHES, score_images
 from clipprompt.learners import create_learner
 from tests.evaluation.conftest import CLASSES
 
@@ -81,6 +84,43 @@ def test_set_without_any_positive_is_refused(backbone: Backbone, pictures: Multi
     none = MultiLabelImages("none", pictures.items, CLASSES, np.zeros_like(pictures.targets), pictures.ids)
     with pytest.raises(UserError, match="no class has a positive"):
         list(evaluate_multilabel(make_rows(backbone), none))
+
+
+def test_unreadable_image_is_left_out_named_and_counted(
+    backbone: Backbone, pictures: MultiLabelImages, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n")
+    broken = replace(pictures, items=[*pictures.items[:6], tmp_path / "broken.png"])
+    scored = score_rows(make_rows(backbone), broken)
+    assert [image for image, _ in scored.skipped] == [pictures.ids[6]]
+    assert "broken.png" in scored.skipped[0][1]
+    record = next(measure_rows(scored))
+    assert (record["n_images"], record["n_skipped"]) == (6, 1)
+    rest = next(evaluate_multilabel(make_rows(backbone), pictures.subset(range(6))))
+    assert record["average_precision"] == pytest.approx(rest["average_precision"])
+    assert record["split_hash"] == rest["split_hash"]
+
+
+def test_what_was_chosen_while_reading_is_recorded(backbone: Backbone, pictures: MultiLabelImages) -> None:
+    chosen = replace(pictures, options={"difficult": "negative"})
+    assert next(evaluate_multilabel(make_rows(backbone), chosen))["dataset_options"] == {"difficult": "negative"}
+
+
+def test_saved_scores_give_the_same_numbers(backbone: Backbone, pictures: MultiLabelImages, tmp_path: Path) -> None:
+    scored = score_rows(make_rows(backbone)[2:3], pictures)
+    write_scores(tmp_path / "a.npz", scored.scores[0])
+    for record in measure_rows(scored, BRANCHES, how="both"):
+        (again,) = evaluate_files([tmp_path / "a.npz"], branch=record["branch"], how="both")
+        shared = set(record) & set(again) - {"row", "versions"}
+        assert {"mean_average_precision", "at_top3", "split_hash", "classnames", "fingerprint"} <= shared
+        assert {key: again[key] for key in shared} == {key: record[key] for key in shared}  # type: ignore[literal-required]
+
+
+def test_branch_that_no_row_has_is_refused(backbone: Backbone, pictures: MultiLabelImages) -> None:
+    scored = score_rows(make_rows(backbone)[:1], pictures)
+    plain = replace(scored.scores[0], by_branch={"global": scored.scores[0].by_branch["global"]})
+    with pytest.raises(UserError, match="no row has a branch local"):
+        list(measure_rows(replace(scored, scores=(plain,)), ["local"]))
 
 
 def test_unknown_branch_is_refused_with_the_nearest(backbone: Backbone, pictures: MultiLabelImages) -> None:

@@ -50,7 +50,7 @@ def _is_number(text: str) -> bool:
 
 
 def scores(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE.npz...", help="of --save-predictions, or plain arrays")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.npz", help="of --save-predictions, or plain arrays")],
     weights: Annotated[
         str | None, typer.Option(metavar="W...", help="of the files in an ensemble: 0.1 0.9", show_default="equal")
     ] = None,
