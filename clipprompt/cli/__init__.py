@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from clipprompt.cli import calibrate, corpus, data, demo, synonyms, train
+from clipprompt.cli import calibrate, convert, corpus, data, demo, explain, export, hub, synonyms, tag, train
 from clipprompt.cli import eval as evaluate
 from clipprompt.errors import UserError
 
@@ -20,8 +20,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
+app.command("tag")(tag.tag)
 app.command("train")(train.train)
+app.command("explain")(explain.explain)
 app.command("calibrate")(calibrate.calibrate)
+app.command("export")(export.export)
+app.command("push")(hub.push)
+app.command("pull")(hub.pull)
+app.command("convert")(convert.convert)
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(corpus.app, name="corpus")
 app.add_typer(data.app, name="data")

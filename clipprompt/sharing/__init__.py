@@ -1,0 +1,1 @@
+"""Prompts that travel: export to plain open_clip, to and from the Hugging Face Hub, from the original projects."""
