@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clipprompt.backbone import Backbone
 
 _WORDS_AT_ONCE = 2048
-_SAMPLE = 500
+_PAIRS, _SEARCHED = 1000, 100
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,7 @@ class WordSpace:
     def __init__(self, backbone: Backbone) -> None:
         tokenizer: Any = backbone.tokenizer
         if not hasattr(tokenizer, "byte_decoder"):
-            raise UserError(
-                f"the tokenizer of {backbone.name} is a {type(tokenizer).__name__}, whose words are unknown"
-            )
+            raise UserError(f"the tokenizer of {backbone.name} is no CLIP tokenizer: its words are unknown")
         self._backbone, self._bytes = backbone, tokenizer.byte_decoder
         self._tokens = [(token, number) for token, number in tokenizer.encoder.items() if token.endswith("</w>")]
 
@@ -90,11 +88,9 @@ class WordSpace:
 
     def yardsticks(self, generator: torch.Generator) -> Yardsticks:
         """How far words are from one another; ``generator``, on the CPU, draws the words."""
-        one, other = (self.embed(torch.randint(len(self), (_SAMPLE,), generator=generator).tolist()) for _ in range(2))
-        return Yardsticks(
-            random_pair=float((one - other).norm(dim=1).median()),
-            nearest_word=float(self.nearest(one, 2)[0][:, 1].median()),  # the nearest of all is the word itself
-        )
+        one, other = (self.embed(torch.randint(len(self), (_PAIRS,), generator=generator).tolist()) for _ in range(2))
+        to_nearest = self.nearest(one[:_SEARCHED], 2)[0][:, 1]  # the nearest of all is the word itself
+        return Yardsticks(float((one - other).norm(dim=1).median()), float(to_nearest.median()))
 
     def noise(self, vectors: Tensor, generator: torch.Generator) -> list[float]:
         """For each vector (N, d), the distance to the nearest word from a random direction of the same length."""

@@ -88,6 +88,8 @@ def explain_context(
     if not found:
         raise UserError(f"{learner.name} has learnt no context vectors among words; there is nothing to look up")
     vectors = torch.stack([vector for *_, vector in found])
+    if not vectors.isfinite().all():
+        raise UserError(f"the context of this {learner.name} holds numbers that are not finite: its training failed")
     space, generator = WordSpace(learner.backbone), torch.Generator().manual_seed(seed)
     words, noise = space.near_words(vectors, top), space.noise(vectors, generator)
     entries = (
