@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from clipprompt.captions.synonyms import load_classes
 from clipprompt.datasets._checks import check_folder, first_repeated, plain_name, read_utf8
 from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets.images import PRESENT, UNKNOWN, MultiLabelImages
+from clipprompt.datasets.specifications import official_classes
 from clipprompt.errors import UserError
 
 # The list of a split, and where and how its label files are named.
@@ -47,7 +47,7 @@ def load_nuswide(
     list_name, label_folder, pattern = LISTS[split]
     listing = base / "ImageList" / list_name
     ids = _read_ids(listing)
-    classes = load_classes("nuswide").classnames
+    classes = official_classes("nuswide")
     _check_concepts(base / "ConceptsList" / "Concepts81.txt", classes)
     labels = base / "Groundtruth" / label_folder
     columns = [_read_labels(labels / pattern.format(name), len(ids), listing) for name in classes]
@@ -56,7 +56,7 @@ def load_nuswide(
     dataset = MultiLabelImages(
         name=f"nuswide:{split}",
         items=[folder / image for image in ids],
-        classnames=tuple(classes),
+        classnames=classes,
         targets=np.stack(columns, axis=1),
         ids=tuple(ids),
         options={"split": split, "list": list_name},

@@ -10,7 +10,7 @@ from clipprompt.datasets.coco import load_coco
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.datasets.labels import load_labels
 from clipprompt.datasets.nuswide import load_nuswide
-from clipprompt.datasets.specifications import SPECIFICATIONS, Specification
+from clipprompt.datasets.specifications import SPECIFICATIONS, Specification, official_classes
 from clipprompt.datasets.voc import DIFFICULT, load_voc2007
 from clipprompt.errors import UserError, nearest
 
@@ -128,12 +128,10 @@ def _load_named(
 def _load_official_coco(
     specification: Specification, split: str, root: Path, images: str | Path | None, skip_missing: bool
 ) -> MultiLabelImages:
-    from clipprompt.captions.synonyms import load_classes
-
     instances = root / "annotations" / f"instances_{split}{specification.name.removeprefix('coco')}.json"
     name = f"{specification.name}:{split}"
     dataset = load_coco(instances, images, skip_missing=skip_missing, name=name)
-    classes = load_classes(specification.classes).classnames
+    classes = official_classes(specification.classes)
     if set(dataset.classnames) != set(classes):
         odd = sorted(set(dataset.classnames) ^ set(classes))[0]
         raise UserError(f"{instances}: class {odd!r} is not in both this file and the 80 official ones")

@@ -6,6 +6,7 @@ projects that agree (docs/datasets.md names them); those of VOC stand in torchvi
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -141,3 +142,11 @@ _ALL = (
 
 SPECIFICATIONS: Mapping[str, Specification] = {specification.name: specification for specification in _ALL}
 """The named sets by name."""
+
+
+@functools.cache
+def official_classes(name: str) -> tuple[str, ...]:
+    """The classes of a shipped list (``voc2007``, ``coco2014``, ``nuswide``) in their order."""
+    from clipprompt.captions.synonyms import load_classes
+
+    return tuple(load_classes(name).classnames)

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from clipprompt.captions.synonyms import load_classes
 from clipprompt.datasets._checks import check_folder, first_repeated, read_utf8
 from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets._voc_xml import read_objects
 from clipprompt.datasets.images import ABSENT, PRESENT, UNKNOWN, MultiLabelImages
+from clipprompt.datasets.specifications import official_classes
 from clipprompt.errors import UserError
 
 DIFFICULT = {"unknown": UNKNOWN, "negative": ABSENT}
@@ -51,11 +51,11 @@ def load_voc2007(
     ids = _read_ids(listing)
     folder = Path(images) if images is not None else base / "JPEGImages"
     check_folder(folder)
-    classes = load_classes("voc2007").classnames
+    classes = official_classes("voc2007")
     dataset = MultiLabelImages(
         name=f"voc2007:{split}",
         items=[folder / f"{image}.jpg" for image in ids],
-        classnames=tuple(classes),
+        classnames=classes,
         targets=_targets(base / "Annotations", ids, classes, DIFFICULT[difficult]),
         ids=tuple(ids),
         options={"split": split, "difficult": difficult},

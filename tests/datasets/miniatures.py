@@ -14,6 +14,7 @@ from clipprompt.captions.synonyms import load_classes
 from clipprompt.mini.render import render_scene
 from clipprompt.mini.scenes import Scene, sample_scene, split_seeds
 
+VOC, COCO, NUSWIDE = (load_classes(name).classnames for name in ("voc2007", "coco2014", "nuswide"))
 # COCO numbers its 80 classes 1 to 90; these numbers are left out.
 COCO_GAPS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}
 TO_COCO = {
@@ -71,9 +72,6 @@ def make_voc(root: Path, splits: Mapping[str, int] | None = None, size: int = 64
     return base
 
 
-VOC = load_classes("voc2007").classnames
-
-
 def voc_object(name: str, difficult: int) -> str:
     part = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>" if name == "person" else ""
     return (
@@ -101,9 +99,8 @@ def make_coco(root: Path, year: int = 2014, splits: Mapping[str, int] | None = N
     Returns:
         ``root``.
     """
-    names = load_classes("coco2014").classnames
     ids = [number for number in range(1, 91) if number not in COCO_GAPS]
-    number_of = dict(zip(names, ids, strict=True))
+    number_of = dict(zip(COCO, ids, strict=True))
     categories = [{"id": number, "name": name, "supercategory": "thing"} for name, number in number_of.items()]
     for split, count in (splits or {"val": 4}).items():
         images: list[dict[str, Any]] = []
@@ -138,7 +135,6 @@ def make_nuswide(root: Path, splits: Mapping[str, int] | None = None, size: int 
     Returns:
         ``root``.
     """
-    concepts = load_classes("nuswide").classnames
     listed: dict[str, list[str]] = {"all": []}
     found: dict[str, list[set[str]]] = {"all": []}
     for split, count in (splits or {"train": 3, "test": 4}).items():
@@ -154,9 +150,9 @@ def make_nuswide(root: Path, splits: Mapping[str, int] | None = None, size: int 
     lists = {"all": "Imagelist", "train": "TrainImagelist", "test": "TestImagelist"}
     for split, lines in listed.items():
         write_lines(root / "ImageList" / f"{lists[split]}.txt", lines)
-        for concept in concepts:
+        for concept in NUSWIDE:
             folder, end = ("AllLabels", "") if split == "all" else ("TrainTestLabels", f"_{split.title()}")
             values = [str(int(concept in kinds)) for kinds in found[split]]
             write_lines(root / "Groundtruth" / folder / f"Labels_{concept}{end}.txt", values)
-    write_lines(root / "ConceptsList" / "Concepts81.txt", concepts)
+    write_lines(root / "ConceptsList" / "Concepts81.txt", NUSWIDE)
     return root

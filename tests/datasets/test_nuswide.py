@@ -7,12 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clipprompt.captions.synonyms import load_classes
 from clipprompt.datasets import load_nuswide, nuswide
 from clipprompt.errors import UserError
-from tests.datasets.miniatures import make_nuswide, write_lines
-
-CONCEPTS = load_classes("nuswide").classnames
+from tests.datasets.miniatures import NUSWIDE, make_nuswide, write_lines
 
 
 @pytest.fixture
@@ -28,7 +25,7 @@ def test_lists_with_backslashes_find_their_pictures(root: Path) -> None:
     dataset = load_nuswide(root.parent)
     assert dataset.ids[0] == "actor/0203_2124494382.jpg"
     assert dataset[0].size == (64, 64)
-    assert dataset.classnames == tuple(CONCEPTS)
+    assert dataset.classnames == tuple(NUSWIDE)
     assert dataset.targets.shape == (4, 81)
 
 
@@ -56,10 +53,10 @@ def test_train_and_test_are_the_parts_of_all(root: Path) -> None:
 
 
 def test_columns_follow_the_concept_of_the_file(root: Path) -> None:
-    for concept in CONCEPTS:
+    for concept in NUSWIDE:
         write_lines(labels(root, concept), ["0", "1", "0", "0"] if concept == "zebra" else ["0"] * 4)
     targets = load_nuswide(root).targets
-    assert targets[:, CONCEPTS.index("zebra")].tolist() == [0, 1, 0, 0]
+    assert targets[:, NUSWIDE.index("zebra")].tolist() == [0, 1, 0, 0]
     assert targets.sum() == 1
 
 
@@ -95,7 +92,7 @@ def test_list_of_concepts_is_not_needed(root: Path) -> None:
 def test_slip_of_the_official_files_is_an_unknown_label(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_lines(labels(root, "lake", "Train"), ["0", "-1130179", "1"])
     monkeypatch.setattr(nuswide, "_KNOWN_SLIP", ("Labels_lake_Train.txt", 2, b"-1130179"))
-    assert load_nuswide(root, "train").targets[:, CONCEPTS.index("lake")].tolist() == [0, -1, 1]
+    assert load_nuswide(root, "train").targets[:, NUSWIDE.index("lake")].tolist() == [0, -1, 1]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +161,7 @@ def test_folder_of_something_else_is_named(tmp_path: Path) -> None:
         load_nuswide(tmp_path)
 
 
-@pytest.mark.parametrize("names", [[*CONCEPTS, "unicorn"], CONCEPTS[1:]])
+@pytest.mark.parametrize("names", [[*NUSWIDE, "unicorn"], NUSWIDE[1:]])
 def test_list_of_other_concepts_is_refused(root: Path, names: list[str]) -> None:
     write_lines(root / "ConceptsList" / "Concepts81.txt", names)
     with pytest.raises(UserError, match=r"Concepts81\.txt: concept '(unicorn|airport)' is not in both"):
