@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from clipprompt.backbone import Backbone, load_backbone
+from clipprompt.captions.corpus import Corpus, corpus_from_rows
+from clipprompt.cli import main
+from clipprompt.datasets.scenes import load_scenes
+from clipprompt.inference.calibration import read_calibration
+from clipprompt.learners import create_learner
+from clipprompt.mini.captions import caption_split
+
+NAMES = ["person", "dog", "car", "boat"]
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return load_backbone("mini", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    texts = [text for text, _ in caption_split("val", 600)]
+    return corpus_from_rows([(str(number), None, text) for number, text in enumerate(texts)], NAMES)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, backbone: Backbone, corpus: Corpus) -> Path:
+    """A corpus, prompts of the mini backbone, and pictures, of which one is broken."""
+    place = tmp_path_factory.mktemp("made")
+    corpus.save(place / "corpus.parquet")
+    create_learner("tai_dpt", backbone, NAMES, n_ctx=2, ctx_init="a photo").save(place / "prompt")
+    create_learner("zero_shot", backbone, NAMES, centre=True).save(place / "centred")
+    (place / "pictures").mkdir()
+    scenes = load_scenes("val", 40, classnames=NAMES)
+    lines = ["path," + ",".join(NAMES)]
+    for index in range(40):
+        scenes[index].save(place / f"pictures/{index}.png")
+        lines.append(f"{index}.png,{','.join(map(str, scenes.targets[index]))}")
+    (place / "pictures/3.png").write_bytes(b"\x89PNG\r\n not an image")
+    (place / "pictures/labels.csv").write_text("\n".join(lines) + "\n")
+    return place
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of all that, as the working folder."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, command: str) -> int | str | None:
+    monkeypatch.setattr("sys.argv", ["clipprompt", "calibrate", *command.split()])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    return stop.value.code
+
+
+Captured = pytest.CaptureFixture[str]
+
+
+def test_a_prompt_is_calibrated_on_captions_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    assert run(monkeypatch, "prompt --captions corpus.parquet") == 0
+    printed = capsys.readouterr()
+    found = read_calibration("prompt")
+    assert found is not None
+    assert [one.name for one in found.classes] == NAMES
+    assert len(found.reference) == 80  # the four are among COCO's
+    assert found.reference[:4] == tuple(NAMES)
+    assert all(name in printed.out for name in [*NAMES, "any other class"])
+    assert f"{found.threshold:.2f}" in printed.out
+    assert "captions of corpus.parquet" in printed.err
+    assert all((one.f1 or 0) > 0.5 for one in found.classes)
+
+
+def test_a_prompt_is_calibrated_on_pictures_and_a_broken_one_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    assert run(monkeypatch, "prompt -d pictures/labels.csv") == 1
+    found = read_calibration("prompt")
+    assert found is not None
+    assert (found.n_samples, found.source) == (39, "39 of 40 images of labels")
+    assert "3.png" in capsys.readouterr().err
+
+
+def test_unknown_labels_are_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = Path("pictures/labels.csv")
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    table.write_text("\n".join(",".join([*row[:-1], "-1" if number else row[-1]]) for number, row in enumerate(rows)))
+    run(monkeypatch, "prompt -d pictures/labels.csv")
+    found = read_calibration("prompt")
+    assert found is not None
+    assert (found.classes[-1].n_present, found.classes[-1].f1) == (0, None)
+    assert found.classes[-1].threshold == pytest.approx(found.threshold)
+
+
+def test_zero_shot_gets_a_folder_that_can_be_tagged_with(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, "zero_shot --captions corpus.parquet --labels dog,boat -o new/zs") == 0
+    found = read_calibration("new/zs")
+    assert found is not None
+    assert [one.name for one in found.classes] == ["dog", "boat"]
+    assert json.loads(Path("new/zs/prompt.json").read_text())["classnames"] == ["dog", "boat"]
+
+
+def test_calibrating_again_takes_the_place_of_the_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for labels in ("dog,boat", "car,person"):
+        assert run(monkeypatch, f"zero_shot --captions corpus.parquet --labels {labels} -o zs") == 0
+    found = read_calibration("zs")
+    assert found is not None
+    assert [one.name for one in found.classes] == ["car", "person"]
+
+
+def test_class_specific_prompts_are_their_own_reference(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, backbone: Backbone
+) -> None:
+    create_learner("tai_dpt", backbone, NAMES, n_ctx=2, ctx_init="a photo", class_specific=True).save("specific")
+    assert run(monkeypatch, "specific --captions corpus.parquet") == 0
+    found = read_calibration("specific")
+    assert found is not None
+    assert found.reference == tuple(NAMES)
+
+
+def trained(select: str) -> None:
+    from clipprompt.config import load_config
+    from clipprompt.training.run import run_training
+
+    settings = [f"data.corpus={Path('corpus.parquet').absolute()}", "epochs=1", "n_ctx=2", "data.templates=false"]
+    settings += [f"train.select={select}", "val_fraction=0.8", "lr=0.001", "batch_size=16"]
+    run_training(load_config("tai_dpt", settings), "run")
+
+
+def test_by_default_it_is_what_training_held_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    trained("val_map")
+    monkeypatch.setattr("clipprompt.inference._caption_samples.MIN_UNSEEN", 10)
+    assert run(monkeypatch, "run") == 0
+    found = read_calibration("run")
+    assert found is not None
+    n_captions = len(corpus_ids())
+    assert 0.7 * n_captions < found.n_samples < 0.85 * n_captions
+    assert "training saw" not in capsys.readouterr().err
+
+
+def corpus_ids() -> list[str]:
+    from clipprompt.captions.corpus import load_corpus
+
+    return list(load_corpus("corpus.parquet").caption_ids)
+
+
+def test_captions_of_the_training_are_used_with_a_word_about_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    trained("last")
+    assert run(monkeypatch, "run --captions corpus.parquet") == 0
+    assert "training saw all but 0 of these captions" in capsys.readouterr().err
+
+
+BAD = [
+    ("nowhere --captions corpus.parquet", "there is no prompt folder 'nowhere'"),
+    ("pictures --captions corpus.parquet", "pictures is not a prompt folder"),
+    ("prompt", "prompt held no captions out of training"),
+    ("prompt --captions corpus.parquet -d mini", "calibrate on one of them"),
+    ("prompt --captions missing.parquet", "missing.parquet"),
+    ("prompt --captions pictures/labels.csv", "labels.csv is not a readable Parquet file"),
+    ("prompt --captions corpus.parquet --labels dog,zebra", "no labels for class 'zebra'"),
+    ("prompt --captions corpus.parquet --labels nuswidth", "nuswidth"),
+    ("prompt --captions corpus.parquet -o elsewhere", "-o elsewhere goes with zero_shot"),
+    ("prompt --captions corpus.parquet --images pictures", "--images and --root go with --dataset"),
+    ("prompt --captions corpus.parquet --backbone ViT-B-61", "ViT-B-16"),
+    ("prompt -d pictures/none.csv", "none.csv"),
+    ("prompt -d mini:tset", "test"),
+    ("prompt -d pictures/labels.csv --labels dog,zebra", "zebra"),
+    ("zero_shot --captions corpus.parquet", "-o FOLDER"),
+    ("zero_shot -o new", "nothing to calibrate on"),
+    ("zero_shot --captions corpus.parquet -o prompt", "prompt holds another prompt"),
+    ("zero_shot --captions corpus.parquet -o corpus.parquet", "corpus.parquet is a file"),
+    ("zero_shot --captions corpus.parquet -o pictures", "pictures is not a prompt folder"),
+    ("zero_shot --captions corpus.parquet --device tpu9 -o new", "tpu9"),
+    ("centred --captions corpus.parquet", "with centre=True"),
+]
+
+
+@pytest.mark.parametrize(("command", "named"), BAD, ids=[command for command, _ in BAD])
+def test_a_mistake_is_one_line_and_loses_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, command: str, named: str
+) -> None:
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert run(monkeypatch, command) == 2
+    printed = capsys.readouterr()
+    errors = [line for line in printed.err.splitlines() if line.startswith("clipprompt: ")]
+    assert len(errors) == 1, printed.err
+    assert named in errors[0]
+    assert printed.out == ""
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_pictures_that_are_all_broken_are_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    for path in Path("pictures").glob("*.png"):
+        path.write_bytes(b"no picture")
+    assert run(monkeypatch, "prompt -d pictures/labels.csv") == 2
+    assert "none of its 40 images can be read" in capsys.readouterr().err
+    assert not Path("prompt/calibration.json").exists()
+
+
+def test_markup_in_a_class_name_is_shown_as_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    Path("pictures/some.csv").write_text(Path("pictures/labels.csv").read_text().replace("dog", "[red]dog", 1))
+    run(monkeypatch, "prompt -d pictures/some.csv")
+    assert "[red]dog" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = """
+import sys
+from typer.testing import CliRunner
+from clipprompt.cli import app
+assert CliRunner().invoke(app, ["calibrate", "--help"]).exit_code == 0
+heavy = {"torch", "numpy", "pandas", "matplotlib", "PIL", "huggingface_hub"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
