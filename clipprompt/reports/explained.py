@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import groupby
 from statistics import median
@@ -92,18 +92,10 @@ def _context(context: ContextWords) -> Iterator[RenderableType]:
             table.add_column(name, justify="right", no_wrap=True)
         table.add_column("nearest words")
         for vector in vectors:
-            near = Text("  ").join(_near(vector.words[0].distance, vector))
+            near = Text("  ").join(Text.assemble(n.word, (f" {n.distance:.2f}", "dim")) for n in vector.words)
             table.add_row(str(vector.position), f"{vector.length:.2f}", f"{vector.noise:.2f}", near)
         yield table
     yield Text(f"{how_near(context)}\n")
-
-
-def _near(closest: float, vector: VectorWords) -> Iterable[Text]:
-    from rich.text import Text
-
-    for near in vector.words:
-        # No break within: a no-break space joins a word and its distance.
-        yield Text.assemble(near.word, (f"\N{NO-BREAK SPACE}{near.distance:.2f}", "dim"))
 
 
 def _caption(entry: CaptionAttention, colours: bool) -> RenderableType:
