@@ -20,11 +20,13 @@ from clipprompt.evaluation.scoring import BRANCHES, score_images
 if TYPE_CHECKING:
     from clipprompt.learners import Learner
 
-# The names of TaI-DPT's Table 1.
+# The names of TaI-DPT's Table 1, which has no row of the local branch alone.
 _TITLES = {
     ("zero_shot", "global"): "zero-shot CLIP",
+    ("zero_shot", "local"): "zero-shot CLIP (local)",
     ("zero_shot", "merged"): "zero-shot CLIP + local",
     ("tai_dpt", "global"): "TaI",
+    ("tai_dpt", "local"): "TaI-DPT (local)",
     ("tai_dpt", "merged"): "TaI-DPT",
 }
 
