@@ -1,4 +1,4 @@
-"""A bar for bytes on stderr; lines in its place when stderr is no terminal."""
+"""Bars for bytes on stderr; lines in their place when stderr is no terminal."""
 
 from __future__ import annotations
 
@@ -8,21 +8,33 @@ from contextlib import contextmanager
 
 import typer
 
-from clipprompt.progress import progress
-
 
 @contextmanager
 def show_bytes() -> Iterator[Callable[[str, int, int | None], None]]:
-    """Yields a function of (what is done, bytes there, bytes in all or None) that draws one bar for each thing done."""
-    with progress(unit="MB") as display:
-        tasks = {}
+    """Yields a function of (what is done, bytes there, bytes in all or None) that draws one bar for each thing done.
+
+    A thing is finished when the next one begins.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[note]}"))
+    remaining = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
+    with Progress(*columns, remaining, console=Console(stderr=True), disable=not sys.stderr.isatty()) as display:
+        tasks: dict[str, TaskID] = {}
+
+        def finish() -> None:
+            if tasks:
+                display.update(list(tasks.values())[-1], total=1, completed=1)
 
         def report(what: str, done: int, total: int | None) -> None:
             if what not in tasks:
+                finish()
                 tasks[what] = display.add_task(what, total=None, note="")
                 if not sys.stderr.isatty():
                     typer.echo(what, err=True)
-            size = max(total >> 20, 1) if total is not None else None
-            display.update(tasks[what], completed=done >> 20, total=size)
+            note = f"{done / 1e6:,.1f}{f' of {total / 1e6:,.1f}' if total else ''} MB" if done else ""
+            display.update(tasks[what], completed=done, total=total, note=note)
 
         yield report
+        finish()

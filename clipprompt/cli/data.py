@@ -12,8 +12,8 @@ from clipprompt.errors import UserError
 if TYPE_CHECKING:
     from clipprompt.datasets import MultiLabelImages
 
-NAME = "a named set, with :SPLIT if not the usual one, as in voc2007:trainval"
-DATA = "as NAME of `data download`, or a COCO .json, or labels in .csv, .tsv, .jsonl"
+NAME = "voc2007 or another of `data list`, with :SPLIT for another split, as in voc2007:train"
+DATA = "voc2007:test or another of `data list`, a COCO .json, or labels in .csv, .tsv, .jsonl"
 
 app = typer.Typer(help="List, check and download labelled image sets.", no_args_is_help=True)
 
@@ -101,8 +101,12 @@ def download(
     from clipprompt.cli._bytes import show_bytes
     from clipprompt.datasets.download import download_dataset
 
-    with show_bytes() as report:
-        labelled = download_dataset(name, root, mirror=mirror, keep_archives=keep_archives, report=report)
+    try:
+        with show_bytes() as report:
+            labelled = download_dataset(name, root, mirror=mirror, keep_archives=keep_archives, report=report)
+    except KeyboardInterrupt:
+        typer.echo("clipprompt: stopped; what was fetched is kept, run this again to go on", err=True)
+        raise typer.Exit(130) from None
     _summarise(labelled, False)
 
 

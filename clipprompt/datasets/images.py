@@ -93,12 +93,16 @@ class MultiLabelImages:
         return replace(self, notes=(*self.notes, *notes), options={**self.options, **options})
 
     def without_empty(self) -> MultiLabelImages:
-        """The images with at least one present class; how many were left out is noted."""
+        """The images with at least one present class; how many were left out is noted.
+
+        Raises:
+            UserError: if there is none.
+        """
         kept = np.flatnonzero((self.targets == PRESENT).any(axis=1)).tolist()
         if not kept:
             raise UserError(f"{self.name}: no image has a label")
-        note = f"{len(self) - len(kept):,} of {len(self):,} images have no label and are left out"
-        return self.subset(kept).with_notes(note, without_label="left out")
+        notes = [f"{len(self) - len(kept):,} of {len(self):,} images have no label and are left out"]
+        return self.subset(kept).with_notes(*notes[: len(kept) < len(self)], without_label="left out")
 
     def subset(self, indices: Sequence[int]) -> MultiLabelImages:
         """The images at ``indices``, in that order."""

@@ -38,7 +38,7 @@ def load_dataset(
         images: the folder of the pictures; see the readers for their defaults.
         root: the folder of a named set, in its official layout.
         classnames: the classes to keep, in this order; all of them by default.
-        keep_empty: whether images without any label stay, in named sets and COCO files.
+        keep_empty: whether images without any present class stay.
         n_images: for ``mini``, how many scenes to draw.
         difficult: for VOC, what objects marked as difficult are: ``unknown`` or ``negative``.
         skip_missing: leaves out images whose picture is missing; without it the first one is an error.
@@ -53,7 +53,6 @@ def load_dataset(
         raise UserError(f"--difficult {difficult} has no use with {spec!r}; only VOC marks difficult objects")
     if kind in SPECIFICATIONS:
         dataset = _load_named(SPECIFICATIONS[kind], value, root, images, difficult, skip_missing)
-        dataset = dataset if keep_empty else dataset.without_empty()
     elif root is not None:
         raise UserError(f"--root {root} has no use with {spec!r}; it goes with {', '.join(SPECIFICATIONS)}")
     elif kind == "mini":
@@ -63,9 +62,10 @@ def load_dataset(
             raise UserError(f"--images {images} has no use with the drawn scenes of {spec!r}; leave it out")
         dataset = load_scenes(value or "test", n_images)
     elif kind == "folder":
-        return load_labels(value, images, classnames=classnames, skip_missing=skip_missing)
+        dataset = load_labels(value, images, classnames=classnames, skip_missing=skip_missing)
     else:
-        dataset = load_coco(value, images, keep_empty=keep_empty, skip_missing=skip_missing)
+        dataset = load_coco(value, images, skip_missing=skip_missing)
+    dataset = dataset if keep_empty else dataset.without_empty()
     return dataset if classnames is None else dataset.with_classes(classnames)
 
 

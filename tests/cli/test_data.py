@@ -191,6 +191,15 @@ def test_download_of_wrong_bytes_is_one_line_and_leaves_nothing(run: Run, tmp_pa
     assert list((tmp_path / "sets").iterdir()) == []
 
 
+def test_interrupted_download_says_how_to_go_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("clipprompt.datasets.download.download_dataset", interrupt)
+    said = "clipprompt: stopped; what was fetched is kept, run this again to go on\n"
+    assert run("data download voc2007 --root .") == (130, "", said)
+
+
 def test_listing_needs_neither_torch_nor_numpy() -> None:
     script = "import sys, runpy; sys.argv = ['x', 'data', 'list']\ntry: runpy.run_module('clipprompt')\n"
     script += "except SystemExit: pass\nassert not {'torch', 'numpy'} & set(sys.modules), 'imported'"

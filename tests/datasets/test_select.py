@@ -86,6 +86,16 @@ def test_images_without_a_label_can_be_left_out(tmp_path: Path, name: str, kept:
     assert (dataset.targets == 1).any(axis=1).all()
 
 
+def test_table_without_empty_images_says_how_many_were_left_out(write_table: Callable[[str, str], Path]) -> None:
+    path = write_table("t.csv", "path,labels\na.jpg,cat\nsub/b.png,\n")
+    dataset = load_dataset(str(path), keep_empty=False)
+    assert dataset.ids == ("a.jpg",)
+    assert dataset.notes == ("1 of 2 images have no label and are left out",)
+    path = write_table("t.csv", "path,labels\na.jpg,\nsub/b.png,\n")
+    with pytest.raises(UserError, match="t: no image has a label"):
+        load_dataset(str(path), keep_empty=False, classnames=["cat"])
+
+
 def test_unknown_alone_is_no_label(tmp_path: Path) -> None:
     base = make_voc(tmp_path)
     (base / "Annotations" / "000005.xml").write_text(voc_xml("000005", [voc_object("dog", 1)]))
