@@ -54,6 +54,8 @@ class Tally:
 
     def summary(self) -> str:
         """How many, how fast, and what was skipped."""
+        if not self.n_tagged:
+            return f"no picture was tagged, {self.n_skipped:,} skipped"
         seconds = max(time.monotonic() - self._start, 1e-9)
         skipped = f", {self.n_skipped:,} skipped" if self.n_skipped else ""
         return f"{self.n_tagged:,} pictures in {seconds:.1f} s ({self.n_tagged / seconds:.1f} a second){skipped}"

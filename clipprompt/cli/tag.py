@@ -29,7 +29,10 @@ _SCORES = "values are scores and no probabilities; `clipprompt calibrate` makes 
 
 def tag(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="IMAGE|FOLDER|PATTERN|-...", help="- reads paths from stdin, one a line")
+        list[str],
+        typer.Argument(
+            metavar="IMAGE", help="files, folders, patterns such as 'photos/**/*.jpg'; - reads paths from stdin"
+        ),
     ],
     labels: Annotated[
         str | None,
@@ -126,7 +129,7 @@ def tag(
                 thumbnails=_THUMBNAIL if kind == "html" else None,
             )
             tally.start()
-            write_results(tagger.tag(images), _writer(kind, tagger, output), output, interruption, tally)
+            write_results(tagger.tag(images), _writer(kind, tagger, threshold, output), output, interruption, tally)
         except KeyboardInterrupt:
             typer.echo(f"stopped: {tally.summary()}", err=True)
             raise typer.Exit(interruption.exit_code) from None
@@ -203,12 +206,14 @@ def _load(backbone: Backbone, prompts: Path | None, labels: list[str] | None, **
     return tagger
 
 
-def _writer(kind: str, tagger: Tagger, output: Path | None) -> TagWriter:
+def _writer(kind: str, tagger: Tagger, threshold: str | None, output: Path | None) -> TagWriter:
     from clipprompt.reports.tags import tag_writer
 
     width = shutil.get_terminal_size().columns if output is None and sys.stdout.isatty() else None
-    backbone = tagger.backbone
-    facts = {"method": tagger.learner.name, "backbone": f"{backbone.name} {backbone.pretrained or ''}".strip()}
-    return tag_writer(
-        kind, labels=tagger.labels, facts=facts, probabilities=tagger.calibration is not None, width=width
-    )
+    backbone, calibrated = tagger.backbone, tagger.calibration is not None
+    facts = {
+        "method": tagger.learner.name,
+        "backbone": f"{backbone.name} {backbone.pretrained or ''}".strip(),
+        "threshold": threshold or ("auto" if calibrated else "none"),
+    }
+    return tag_writer(kind, labels=tagger.labels, facts=facts, probabilities=calibrated, width=width)

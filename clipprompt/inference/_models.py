@@ -31,7 +31,7 @@ def learner_for(
     if isinstance(prompts, Learner):
         if backbone is not None and backbone is not prompts.backbone:
             raise UserError("the learner has a backbone of its own; give that one, or None")
-        return with_classes(prompts, labels or prompts.classnames), None
+        return with_classes(prompts, prompts.classnames if labels is None else labels), None
     model = load_backbone(backbone) if isinstance(backbone, str) else backbone
     if prompts is not None:
         return load_learner(prompts, model, labels), Path(prompts)

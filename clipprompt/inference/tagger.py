@@ -138,7 +138,12 @@ class Tagger:
     def _results(self, batch: ImageBatch[_Job]) -> list[ImageTags]:
         found = [(job.number, ImageTags(job.path, error=_reason(error))) for job, error in batch.unreadable]
         if batch.items:
-            found += zip((job.number for job in batch.items), self._tags_of(batch), strict=True)
+            try:
+                tags = self._tags_of(batch)
+            except torch.OutOfMemoryError as error:
+                many = f"{len(batch.items)} pictures at once do not fit into the memory of {self.backbone.device}"
+                raise UserError(f"{many}; try a smaller batch size") from error
+            found += zip((job.number for job in batch.items), tags, strict=True)
         return [tags for _, tags in sorted(found, key=lambda entry: entry[0])]
 
     @torch.inference_mode()

@@ -206,7 +206,7 @@ def test_probabilities_use_the_reference_classes_whatever_the_labels(
 def test_calibrated_thresholds_are_the_default(backbone: Backbone, calibrated: Path, paths: list[Path]) -> None:
     calibrate(calibrated, backbone, (0.0, 1.0, 1.0))
     for threshold in (None, "auto"):
-        (one,) = Tagger(backbone, calibrated, threshold=threshold).tag(paths[:1])  # type: ignore[arg-type]
+        (one,) = Tagger(backbone, calibrated, threshold=threshold).tag(paths[:1])
         assert [tag.label for tag in one.tags] == ["cat"]
     (one,) = Tagger(backbone, calibrated, threshold=0.0).tag(paths[:1])
     assert len(one.tags) == 3
@@ -347,6 +347,22 @@ def test_a_mistake_is_one_line(backbone: Backbone, arguments: dict[str, Any], me
 def test_a_threshold_beyond_probabilities_is_refused(backbone: Backbone, calibrated: Path) -> None:
     with pytest.raises(UserError, match="threshold 25: these prompts give probabilities"):
         Tagger(backbone, calibrated, threshold=25)
+
+
+def test_an_empty_list_of_labels_is_refused_for_a_learner_too(backbone: Backbone) -> None:
+    with pytest.raises(UserError, match="no class names"):
+        Tagger(None, create_learner("zero_shot", backbone, LABELS), [])
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_said_in_one_line(
+    backbone: Backbone, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(tagger, "_scores", full)
+    with pytest.raises(UserError, match="2 pictures at once do not fit into the memory of cpu; try a smaller batch"):
+        list(Tagger(backbone, labels=LABELS).tag(paths[:2]))
 
 
 def test_one_string_for_paths_is_refused(backbone: Backbone) -> None:
