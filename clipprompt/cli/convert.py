@@ -24,7 +24,7 @@ def convert(
         str,
         typer.Option(
             metavar="LIST",
-            help='the classes it was trained on: voc2007, coco2014, nuswide, a file or "a,b,c"',
+            help='the classes it was trained on: voc2007, coco2014, nuswide, a file, or "red bus,umbrella"',
             show_default=False,
         ),
     ],
@@ -48,14 +48,14 @@ def convert(
         --classes names.txt --backbone ViT-B-16 --pretrained openai
     """
     from clipprompt.backbone import load_backbone
-    from clipprompt.sharing._classes import parse_classes
+    from clipprompt.cli._labels import parse_labels
     from clipprompt.sharing._folder import check_new_folder
     from clipprompt.sharing.convert import convert as build
     from clipprompt.sharing.convert import open_original
 
     options = _parse(settings or [])
     check_new_folder(output)
-    names = parse_classes(classes)
+    names = parse_labels(classes)
     original = open_original(checkpoint, method)
     epoch = f" (epoch {original.checkpoint.epoch})" if original.checkpoint.epoch is not None else ""
     typer.echo(f"{original.checkpoint.path}{epoch}: {original.prompt.method}", err=True)

@@ -17,7 +17,11 @@ def export(
     labels: Annotated[
         str | None,
         typer.Option(
-            metavar="LIST", help='voc2007, coco2014, nuswide, a file or "a,b,c"', show_default="the prompt's own"
+            "--labels",
+            "-l",
+            metavar="LIST",
+            help='voc2007, coco2014, nuswide, a file, or "red bus,umbrella"',
+            show_default="the prompt's own",
         ),
     ] = None,
     backbone: Annotated[
@@ -34,13 +38,13 @@ def export(
 
       clipprompt export runs/coco --to coco.safetensors
 
-      clipprompt export runs/coco --to mine.safetensors --labels "zebra,okapi"
+      clipprompt export runs/coco --to mine.safetensors -l "zebra,okapi"
     """
-    from clipprompt.sharing._classes import parse_classes
+    from clipprompt.cli._labels import parse_labels
     from clipprompt.sharing.export import build_classifier, check_target, load_for_export, write_classifier
 
     check_target(to)
-    names = parse_classes(labels) if labels is not None else None
+    names = parse_labels(labels) if labels is not None else None
     learner = load_for_export(run, names, backbone, pretrained, device)
     classifier = build_classifier(learner)
     write_classifier(classifier, to)

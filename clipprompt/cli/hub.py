@@ -44,6 +44,14 @@ def pull(
 
       clipprompt pull me/coco-tai-dpt -o prompts/coco
     """
+    from clipprompt.learners import read_description
+    from clipprompt.printable import printable
     from clipprompt.sharing.hub import pull as download
 
-    typer.echo(str(download(repo, output, revision=revision)))
+    folder = download(repo, output, revision=revision)
+    found = read_description(folder)
+    method, backbone = found["method"], found["backbone"]
+    weights = f" {backbone['pretrained']}" if backbone.get("pretrained") else ""
+    what = f"{method} on {backbone['name']}{weights}, {len(found['classnames'])} classes"
+    typer.echo(printable(what), err=True)
+    typer.echo(str(folder))

@@ -12,13 +12,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from clipprompt.backbone import Backbone, load_backbone
 from clipprompt.errors import UserError
 from clipprompt.files import replace_file
 from clipprompt.learners import (
@@ -40,7 +41,7 @@ class Classifier(NamedTuple):
 
     Attributes:
         tensors: ``class_embeddings``, ``logit_scale``, and for a local branch its two.
-        metadata: class names (JSON), method, backbone, weights tag, image size, format.
+        metadata: class names (JSON), method, backbone, weights tag, image size, format, open_clip's arguments (JSON).
         pools_as_clip: whether open_clip's ``encode_image`` gives the features that the embeddings are meant for.
     """
 
@@ -69,10 +70,11 @@ def load_for_export(
         UserError: if the folder is no prompt, or does not fit the backbone or the class names.
     """
     recorded = read_description(Path(folder))["backbone"]
-    if backbone is not None:
-        recorded = {"name": backbone, "precision": "fp32"}
-    chosen = {**recorded, "pretrained": pretrained or recorded.get("pretrained")}
-    return load_learner(folder, load_recorded_backbone(chosen, device), classnames)
+    if backbone is None:
+        model = load_recorded_backbone({**recorded, "pretrained": pretrained or recorded.get("pretrained")}, device)
+    else:
+        model = load_backbone(backbone, pretrained, device)
+    return load_learner(folder, model, classnames)
 
 
 @torch.no_grad()
@@ -169,7 +171,7 @@ def _pools_as_clip(learner: Learner) -> bool:
 
 def _metadata(learner: Learner) -> dict[str, str]:
     backbone = learner.backbone
-    return {
+    metadata = {
         "format": FORMAT,
         "method": learner.name,
         "classnames": json.dumps(list(learner.classnames), ensure_ascii=False),
@@ -177,3 +179,20 @@ def _metadata(learner: Learner) -> dict[str, str]:
         "pretrained": public_name(backbone.pretrained or ""),
         "image_size": str(backbone.image_size),
     }
+    arguments = _open_clip_arguments(backbone)
+    return {**metadata, "open_clip": json.dumps(arguments)} if arguments else metadata
+
+
+def _open_clip_arguments(backbone: Backbone) -> dict[str, Any]:
+    """What ``open_clip.create_model_and_transforms`` takes to load the same model, where anybody can load it.
+
+    open_clip itself only warns where weights were trained with QuickGELU and the architecture's name says another.
+    """
+    if backbone.name.startswith("hf-hub:"):
+        return {"model_name": backbone.name}
+    if backbone.pretrained in (None, "random"):
+        return {}
+    arguments: dict[str, Any] = {"model_name": backbone.name, "pretrained": public_name(str(backbone.pretrained))}
+    if any(type(module).__name__ == "QuickGELU" for module in backbone.model.visual.modules()):
+        arguments["force_quick_gelu"] = True
+    return arguments

@@ -3,7 +3,7 @@
     push   folder --> checked, cleaned of local paths --> one commit
     pull   repository --> a folder beside --> checked --> its name
 
-``huggingface_hub`` does the work: tokens, endpoint (``HF_ENDPOINT``), proxies and progress are its own.
+``huggingface_hub`` does the work: tokens, endpoint (``HF_ENDPOINT``), proxies are its own.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
 from clipprompt import __version__
 from clipprompt.errors import UserError
@@ -42,6 +43,13 @@ from clipprompt.sharing._outgoing import outgoing_files
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # What the library's connection raises: OSError where it is requests, its own family where it is httpx.
 _TRANSPORT_ERRORS: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__mro__[1:2])
+
+
+class _Silent(tqdm):
+    """No bars: a prompt is small, and the library draws three."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
 
 
 def push(
@@ -127,6 +135,7 @@ def pull(
                 endpoint=endpoint,
                 library_name="clipprompt",
                 library_version=__version__,
+                tqdm_class=_Silent,
             )
         shutil.rmtree(part / ".cache", ignore_errors=True)
         _check_pulled(part, repo)

@@ -150,7 +150,7 @@ COMMANDS = [
     ("model.tar -o out --classes cat,dog", "Missing option '--backbone'"),
     ("model.tar -o out --backbone tiny --classes cat,dog,cat", "cat"),
     ("model.tar -o out --backbone tiny --classes voc2008", "voc2007"),
-    ("model.tar -o out --backbone tiny --classes cat,,dog", "no word in it"),
+    ("model.tar -o out --backbone tiny --classes cat,!", "no word in it"),
     ("model.tar -o full --backbone tiny --classes cat,dog", "full is there already"),
     ("model.tar -o model.tar --backbone tiny --classes cat,dog", "model.tar is there already"),
     ("absent.tar -o out --backbone tiny --classes cat,dog", "absent.tar"),
