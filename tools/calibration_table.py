@@ -138,7 +138,9 @@ class _Made:
             found["captions seen in training"] = self.captions(learner, self.train)
         if self.data is not None:
             found["COCO captions"] = self.captions(learner, self._coco("voc2007"))
-        return {**found, "500 pictures": self._images(learner, load_scenes("extra", 500))}
+        for number in (100, 500):
+            found[f"{number} pictures"] = self._images(learner, load_scenes("extra", number))
+        return found
 
     def captions(self, learner: Learner, corpus: Path) -> Scored:
         loaded = load_corpus(corpus)
