@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from clipprompt.datasets import MultiLabelImages
+from clipprompt.datasets import MultiLabelImages, open_image
 from clipprompt.errors import UserError, nearest
 from clipprompt.evaluation.calibrated import calibrated_probabilities
 from clipprompt.evaluation.evaluate import Evaluated, evaluate_scores
@@ -136,7 +136,14 @@ def score_rows(
     keyed = {f"row {place}, {title(row.learner.name, 'merged', row.variant)}": row for place, row in enumerate(rows, 1)}
     found = score_images({key: row.learner for key, row in keyed.items()}, dataset, **how)
     seen = found.dataset
-    facts = describe_pass(rows[0].learner.backbone, seen, len(found.skipped), time.perf_counter() - start)
+    facts = describe_pass(
+        rows[0].learner.backbone,
+        seen,
+        n_skipped=len(found.skipped),
+        seconds=time.perf_counter() - start,
+        draft=draft,
+        cached=cache is not None and dataset.open_item is open_image,
+    )
     scores = []
     for key, row in keyed.items():
         header = {**facts, **_facts(row), "scores": "logits"}

@@ -16,8 +16,9 @@ _LIBRARIES = ("clipprompt", "torch", "open-clip-torch", "timm", "torchvision", "
 class Pass(TypedDict):
     """One pass of one backbone over one labelled set.
 
-    ``dataset_options`` is what was chosen while reading the set; ``n_images`` and ``split_hash`` are of the images that
-    were scored, ``n_skipped`` counts those that could not be read.
+    ``dataset_options`` is what was chosen while reading the set. ``n_images`` and ``split_hash`` are of the images that
+    were scored; ``n_skipped`` counts those that could not be read. ``draft`` pictures were decoded at a reduced size,
+    and ``cached`` features went through the float16 of the cache on disk.
     """
 
     protocol: str
@@ -32,12 +33,16 @@ class Pass(TypedDict):
     pretrained: str | None
     fingerprint: str
     precision: str
+    draft: bool
+    cached: bool
     device: str
     versions: dict[str, str]
     seconds: float
 
 
-def describe_pass(backbone: Backbone, dataset: MultiLabelImages, n_skipped: int, seconds: float) -> Pass:
+def describe_pass(
+    backbone: Backbone, dataset: MultiLabelImages, *, n_skipped: int, seconds: float, draft: bool, cached: bool
+) -> Pass:
     """Describes a pass.
 
     Args:
@@ -45,6 +50,8 @@ def describe_pass(backbone: Backbone, dataset: MultiLabelImages, n_skipped: int,
         dataset: the images that were scored.
         n_skipped: how many others could not be read.
         seconds: that scoring took.
+        draft: whether pictures were decoded at a reduced size.
+        cached: whether features went through the cache on disk.
     """
     return {
         "protocol": "multilabel",
@@ -59,6 +66,8 @@ def describe_pass(backbone: Backbone, dataset: MultiLabelImages, n_skipped: int,
         "pretrained": backbone.pretrained,
         "fingerprint": backbone.fingerprint(),
         "precision": backbone.precision,
+        "draft": draft,
+        "cached": cached,
         "device": str(backbone.device),
         "versions": library_versions(),
         "seconds": round(seconds, 3),

@@ -21,6 +21,8 @@ _SAME_ROW = (
     "pretrained",
     "fingerprint",
     "precision",
+    "draft",
+    "cached",
     "dataset_options",
     "normalise",
     "threshold",

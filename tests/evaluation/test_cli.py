@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 from PIL import Image
@@ -121,6 +122,22 @@ def test_scores_can_be_normalised(request_: list[str]) -> None:
     table = run(*request_, "--normalise", "image").stdout
     assert "scores normalised per image" in table
     assert "ECE" not in table
+
+
+def test_features_are_kept_and_give_the_same_scores(request_: list[str], tmp_path: Path) -> None:
+    run(*request_, "--no-cache", "--save-predictions", tmp_path / "fresh.npz")
+    assert {path.name for path in tmp_path.iterdir()} == {"fresh.npz"}
+    for name in ("first", "again"):
+        run(*request_, "--cache", tmp_path / "kept", "--save-predictions", tmp_path / f"{name}.npz")
+    fresh, first, again = (read_scores(tmp_path / f"{name}.npz") for name in ("fresh", "first", "again"))
+    np.testing.assert_allclose(first.by_branch["merged"], fresh.by_branch["merged"], rtol=1e-3)
+    assert np.array_equal(again.by_branch["merged"], first.by_branch["merged"])
+    assert list((tmp_path / "kept").iterdir())
+    assert (fresh.header["cached"], again.header["cached"], again.header["draft"]) == (False, True, False)
+
+
+def test_draft_is_recorded(request_: list[str]) -> None:
+    assert all(record["draft"] for record in json.loads(run(*request_, "--draft", "-f", "json").stdout))
 
 
 def test_threshold_moves_f1_alone(request_: list[str]) -> None:

@@ -98,7 +98,7 @@ def test_table_shows_the_files_and_their_ensemble(folder: Path) -> None:
     result = run("a.npz b.npz --weights 0.1 0.9")
     lines = result.stdout.splitlines()
     assert [line.split("  ")[0] for line in lines[4:7]] == ["a.npz: merged", "b.npz: merged", "ensemble (0.1, 0.9)"]
-    assert "no CF1, OF1 and ECE" in result.stderr
+    assert "no CF1, OF1, ECE" in result.stderr
     assert max(map(len, lines)) <= 80
 
 

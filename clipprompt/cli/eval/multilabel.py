@@ -84,6 +84,16 @@ def multilabel(
     scenes: Annotated[int, typer.Option(min=1, metavar="N", help="with mini: how many scenes")] = 500,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="images encoded together")] = 64,
     workers: Annotated[int, typer.Option(min=0, metavar="N", help="threads that decode")] = 4,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="keeps image features for next time", show_default="the user's folder of caches"
+        ),
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="keep nothing, and read nothing that was kept")] = False,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="decode large JPEG files at a reduced size: faster, slightly other scores")
+    ] = False,
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
     precision: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp16")] = "fp32",
 ) -> None:
@@ -106,6 +116,7 @@ def multilabel(
     from clipprompt.datasets import load_dataset
     from clipprompt.evaluation.multilabel import check_branches, measure_rows, score_rows
     from clipprompt.evaluation.rows import load_rows, zero_shot_rows
+    from clipprompt.features.image_cache import default_cache_folder
 
     check_output(output_format, metrics, threshold, normalise, plot)
     branches = branch or ["global", "merged"]
@@ -125,10 +136,14 @@ def multilabel(
     for note in labelled.notes:
         typer.echo(f"clipprompt: {note}", err=True)
     model = _load_backbone(backbone, pretrained, prompts or [], device, precision)
-    trained = load_rows(prompts or [], model, labelled.classnames)
-    scored = score_rows(
-        zero_shot_rows(model, labelled.classnames) + trained, labelled, batch_size=batch_size, workers=workers
-    )
+    folder = None if no_cache else cache or default_cache_folder()
+    rows = zero_shot_rows(model, labelled.classnames) + load_rows(prompts or [], model, labelled.classnames)
+    try:
+        scored = score_rows(rows, labelled, batch_size=batch_size, workers=workers, cache=folder, draft=draft)
+    except KeyboardInterrupt:
+        goes_on = "" if folder is None else f"; the same command goes on with the features in {folder}"
+        typer.echo(f"stopped{goes_on}", err=True)
+        raise typer.Exit(130) from None
     records = list(measure_rows(scored, branches, how=normalise, threshold=threshold))
     # Before the files: what was computed is not lost with a full disk.
     show_records(records, output_format, _published_rows(paper, model.name), metrics)

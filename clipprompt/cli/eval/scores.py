@@ -120,5 +120,5 @@ def _show(records: list[SavedRecord], output_format: str, metrics: str) -> None:
     else:
         show_records(records, output_format, None, metrics)
     if records[-1]["probabilities"] is None:
-        text = "no CF1, OF1 and ECE: scores that were normalised or ensembled are no probabilities"
+        text = "no CF1, OF1, ECE: normalised or ensembled scores are no probabilities"
         typer.echo(f"clipprompt: {text}", err=True)
