@@ -29,6 +29,13 @@ from clipprompt.evaluation.metrics import ScoreMatrix, check_pairs
 from clipprompt.files import replace_file
 
 FORMAT = 1
+# What reports read of a header; each may also be null.
+_KINDS = {
+    **dict.fromkeys(("method", "variant", "dataset", "split_hash", "backbone", "pretrained", "precision"), str),
+    **dict.fromkeys(("fingerprint", "source"), str),
+    "dataset_options": dict,
+    "n_skipped": int,
+}
 _OWN_KEYS = ("format", "branches", "classnames", "ids")
 _SUFFIXES = {"global": "_global", "local": "_local", "merged": ""}
 _NAMES = (
@@ -154,14 +161,21 @@ def _by_branch(kind: str, arrays: Arrays, header: Mapping[str, Any]) -> dict[str
 
 def _header(array: npt.NDArray[Any]) -> dict[str, Any]:
     try:
-        found = json.loads(bytes(array) if array.dtype == np.uint8 else str(array))
+        found = json.loads(bytes(array) if array.dtype == np.uint8 else str(array), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise UserError(f"its header is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise UserError("its header is not a JSON object")
     if "format" in found and found["format"] != FORMAT:
         raise UserError(f"its header says format {found['format']!r}; this version reads format {FORMAT}")
+    for key, kind in _KINDS.items():
+        if not isinstance(found.get(key), kind | None):
+            raise UserError(f"{key!r} of its header is not a {kind.__name__}: {str(found[key])[:40]}")
     return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def _names(header: Mapping[str, Any], key: str) -> tuple[str, ...]:

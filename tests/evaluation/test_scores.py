@@ -141,6 +141,8 @@ BAD = {
     "header newer": (header({"format": 2}), "its header says format 2; this version reads format 1"),
     "header names": (header({"classnames": ["cat"]}), "the header names 1 classes, but the arrays have 2"),
     "header ids": (header({"ids": ["a"] * 4}), "the header names 4 images, but the arrays have 3"),
+    "header fact": (header({"dataset": ["a"]}), r"'dataset' of its header is not a str: \['a'\]"),
+    "header nan": (header({"seconds": float("nan")}), "its header is not JSON: NaN is not JSON"),
     "header kinds": (header({"ids": [1, 2, 3]}), "'ids' of its header is not a list of strings"),
 }
 
