@@ -8,18 +8,17 @@ The file is checked before it is written: its numbers give the learner's own log
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipprompt.backbone import Backbone, load_backbone
+from clipprompt.backbone import load_backbone
 from clipprompt.errors import UserError
 from clipprompt.files import replace_file
 from clipprompt.learners import (
@@ -30,9 +29,8 @@ from clipprompt.learners import (
     load_recorded_backbone,
     read_description,
 )
-from clipprompt.sharing._public import public_name
+from clipprompt.sharing._metadata import describe_classifier
 
-FORMAT = "1"
 _EXACT = 1e-5  # of logits, relative to the largest; of features, which have length 1
 
 
@@ -95,7 +93,7 @@ def build_classifier(learner: Learner) -> Classifier:
         numbers["spatial_scale"] = _scale(learner, "spatial_temperature", "spatial_scale_image", "spatial_scale")
     tensors = {key: value.detach().float().cpu().contiguous().clone() for key, value in numbers.items()}
     _check_logits(learner, tensors)
-    return Classifier(tensors, _metadata(learner), _pools_as_clip(learner))
+    return Classifier(tensors, describe_classifier(learner), _pools_as_clip(learner))
 
 
 def write_classifier(classifier: Classifier, path: str | os.PathLike[str]) -> None:
@@ -167,32 +165,3 @@ def _pools_as_clip(learner: Learner) -> bool:
     image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     plain = F.normalize(learner.backbone.encode_image(image), dim=-1)
     return bool((plain - learner.encode_images(image).global_).abs().max() < _EXACT)
-
-
-def _metadata(learner: Learner) -> dict[str, str]:
-    backbone = learner.backbone
-    metadata = {
-        "format": FORMAT,
-        "method": learner.name,
-        "classnames": json.dumps(list(learner.classnames), ensure_ascii=False),
-        "backbone": public_name(backbone.name),
-        "pretrained": public_name(backbone.pretrained or ""),
-        "image_size": str(backbone.image_size),
-    }
-    arguments = _open_clip_arguments(backbone)
-    return {**metadata, "open_clip": json.dumps(arguments)} if arguments else metadata
-
-
-def _open_clip_arguments(backbone: Backbone) -> dict[str, Any]:
-    """What ``open_clip.create_model_and_transforms`` takes to load the same model, where anybody can load it.
-
-    open_clip itself only warns where weights were trained with QuickGELU and the architecture's name says another.
-    """
-    if backbone.name.startswith("hf-hub:"):
-        return {"model_name": backbone.name}
-    if backbone.pretrained in (None, "random"):
-        return {}
-    arguments: dict[str, Any] = {"model_name": backbone.name, "pretrained": public_name(str(backbone.pretrained))}
-    if any(type(module).__name__ == "QuickGELU" for module in backbone.model.visual.modules()):
-        arguments["force_quick_gelu"] = True
-    return arguments

@@ -12,19 +12,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token, snapshot_download
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    GatedRepoError,
-    HfHubHTTPError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
 from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
 from clipprompt import __version__
@@ -38,11 +29,10 @@ from clipprompt.sharing._folder import (
     check_replaceable,
     move_into_place,
 )
+from clipprompt.sharing._hub_errors import one_line
 from clipprompt.sharing._outgoing import outgoing_files
 
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# What the library's connection raises: OSError where it is requests, its own family where it is httpx.
-_TRANSPORT_ERRORS: tuple[type[BaseException], ...] = (OSError, *HfHubHTTPError.__mro__[1:2])
 
 
 class _Silent(tqdm):
@@ -82,7 +72,7 @@ def push(
     if get_token() is None:
         raise UserError("no token for the Hub: log in with `hf auth login`, or set HF_TOKEN")
     api = HfApi(endpoint=endpoint, library_name="clipprompt", library_version=__version__)
-    with _one_line(repo, revision, api.endpoint):
+    with one_line(repo, revision, api.endpoint):
         url = api.create_repo(repo, private=private or None, exist_ok=True)
         if revision is not None:
             api.create_branch(repo, branch=revision, exist_ok=True)
@@ -126,7 +116,7 @@ def pull(
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}") from error
     try:
-        with _one_line(repo, revision, endpoint or HfApi().endpoint):
+        with one_line(repo, revision, endpoint or HfApi().endpoint):
             snapshot_download(
                 repo,
                 revision=revision,
@@ -161,43 +151,3 @@ def _check_pulled(part: Path, repo: str) -> None:
         check_prompt_folder(part)
     except UserError as error:
         raise UserError(f"{repo}: {str(error).replace(str(part), 'the repository')}") from error
-
-
-@contextmanager
-def _one_line(repo: str, revision: str | None, endpoint: str) -> Iterator[None]:
-    """Turns what the Hub or the way to it refuses into a line for the user."""
-    try:
-        yield
-    except RevisionNotFoundError as error:
-        raise UserError(f"{repo} has no revision {revision or 'main'!r}") from error
-    except GatedRepoError as error:
-        raise UserError(f"{repo} is gated: ask for access on its page, and log in with `hf auth login`") from error
-    except RepositoryNotFoundError as error:
-        raise UserError(f"there is no repository {repo} at {endpoint}, or your token may not see it") from error
-    except HfHubHTTPError as error:
-        raise UserError(_refused(repo, endpoint, error)) from error
-    except EntryNotFoundError as error:  # nothing could be asked: the reason is in its cause
-        cause = error.__cause__ or error
-        said = _refused(repo, endpoint, cause) if isinstance(cause, HfHubHTTPError) else _unreached(endpoint, cause)
-        raise UserError(said) from error
-    except _TRANSPORT_ERRORS as error:
-        raise UserError(_unreached(endpoint, error)) from error
-    except (ValueError, RuntimeError) as error:  # of an upload that failed, the reason is in its cause
-        raise UserError(f"{endpoint} does not take {repo}: {_first(error.__cause__ or error)}") from error
-
-
-def _refused(repo: str, endpoint: str, error: HfHubHTTPError) -> str:
-    status = error.response.status_code
-    if status == 401:
-        return f"{endpoint} does not know your token: log in with `hf auth login`, or set HF_TOKEN"
-    if status == 403:
-        return f"your token may not write to {repo}: use one with write access to {repo.partition('/')[0]}"
-    return f"{endpoint} answers {status} for {repo}: {error.server_message or _first(error)}"
-
-
-def _unreached(endpoint: str, error: BaseException) -> str:
-    return f"cannot reach {endpoint} ({_first(error)}); check the connection, and HF_ENDPOINT if it is set"
-
-
-def _first(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

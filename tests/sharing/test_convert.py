@@ -177,6 +177,14 @@ def test_the_schedules_objects_are_not_made(tmp_path: Path) -> None:
     assert not [one for one in allowed if isinstance(one, tuple)]  # nothing of ours stays allowed for the next reader
 
 
+def test_files_of_before_pytorch_1_6_are_read_where_they_hold_tensors_alone(tmp_path: Path) -> None:
+    file = tmp_path / "model.pth.tar-2"
+    whole = {"state_dict": {"ctx": torch.ones(2, 2)}, "epoch": 2}
+    torch.save(whole, file, _use_new_zipfile_serialization=False)
+    original = open_original(file)
+    assert (original.checkpoint.epoch, original.prompt.method) == (2, "coop")
+
+
 @pytest.mark.parametrize("shift_by", [0.01, 1.0])
 def test_a_checkpoint_on_other_weights_of_the_same_width_is_refused(
     shift_by: float, tmp_path: Path, vit: Backbone, golden: Load, texts: Texts
