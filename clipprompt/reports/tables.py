@@ -104,7 +104,7 @@ def _notes(records: Records, rows: Sequence[SummaryRow], published: PublishedRow
     notes = []
     if metrics == "all" and kinds:
         thresholds = " or ".join(dict.fromkeys(f"{record['threshold']:g}" for record in records))
-        notes.append(f"CF1, OF1: labels of probability {thresholds} and more ({_of_what(rows, kinds)})")
+        notes.append(f"CF1, OF1: from probability {thresholds} on ({_of_what(rows, kinds)})")
     if metrics == "all" and "CF1@3" in _headings(rows, metrics):
         ece = "; ECE: expected calibration error" if kinds else ""
         notes.append(f"CF1@3, OF1@3: the 3 best labels of every image{ece}")
@@ -120,7 +120,7 @@ def _of_what(rows: Sequence[SummaryRow], kinds: Sequence[str]) -> str:
     if len(kinds) == 1:
         return names[kinds[0]]
     calibrated = [row.name for row in rows if row.probabilities == "calibrated"]
-    return f"calibrated for {', '.join(calibrated)}, otherwise {names['sigmoid']}"
+    return f"calibrated for {', '.join(calibrated)}, otherwise sigmoid"
 
 
 def _has_published(rows: Sequence[SummaryRow]) -> bool:

@@ -99,7 +99,7 @@ def test_all_metrics_stand_beside_map_with_their_meaning(make_record: Make) -> N
     lines = render_table([make_record(**with_metrics())], "md", metrics="all").splitlines()
     assert "| row | mAP | CF1 | OF1 | CF1@3 | OF1@3 | ECE |" in lines
     assert "| TaI-DPT | **50.0** | 25.0 | 50.0 | 75.0 | 100.0 | 12.5 |" in lines
-    assert "CF1, OF1: labels of probability 0.5 and more (sigmoid of the logits)" in lines
+    assert "CF1, OF1: from probability 0.5 on (sigmoid of the logits)" in lines
 
 
 @pytest.mark.parametrize(("name", "n_lines"), [("TaI-DPT, initialised from words", 1), ("a b " * 20, 3)])
