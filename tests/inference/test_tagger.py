@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from clipprompt import Tagger
+import clipprompt
+from clipprompt import Tagger, inference
 from clipprompt.backbone import Backbone, load_backbone
 from clipprompt.datasets import open_image
 from clipprompt.errors import UserError
@@ -87,6 +88,12 @@ def read(results: Iterator[ImageTags]) -> dict[str, list[tuple[str, float]]]:
         for one in results
         if one.error is None
     }
+
+
+def test_the_tagger_is_found_where_people_look() -> None:
+    assert clipprompt.Tagger is inference.Tagger is tagger.Tagger
+    with pytest.raises(AttributeError, match="no attribute 'Taggre'"):
+        _ = inference.Taggre
 
 
 def test_results_come_in_order_with_errors_in_their_places(backbone: Backbone, paths: list[Path]) -> None:
