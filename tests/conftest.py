@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,14 @@ def _tiny(config: str, weights: Callable[[int], dict[str, torch.Tensor]]) -> Bac
     )
     model.load_state_dict(weights(0), strict=True)
     return Backbone.from_open_clip(model, open_clip.SimpleTokenizer(), name=config.removesuffix("_open_clip.json"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Features that tests keep do not land in the user's cache, nor do those of the processes that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLIPPROMPT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

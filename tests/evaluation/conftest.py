@@ -18,11 +18,6 @@ from tests.golden import tiny_clip
 CLASSES = ("cat", "red bus", "tree")
 
 
-@pytest.fixture(autouse=True)
-def _no_cache_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    monkeypatch.setenv("CLIPPROMPT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder that ``--backbone`` takes."""
