@@ -12,7 +12,6 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,9 +56,11 @@ class _StandIn:
         pass
 
 
-def _plain_dict(*_: Any) -> dict[Any, Any]:
+class _PlainDict:
     """Takes the place of a dict with a factory: PyTorch's reader fills plain ones only."""
-    return {}
+
+    def __new__(cls, *_: Any) -> Any:
+        return {}
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -125,7 +126,7 @@ def _load(file: Path) -> Any:
         raise UserError(f"{file} cannot be read: it is broken, cut short or not a checkpoint of PyTorch") from error
 
 
-def _stand_ins(file: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+def _stand_ins(file: Path) -> list[Any]:
     """A stand-in for each name in the file that PyTorch would look up.
 
     Raises:
@@ -135,4 +136,10 @@ def _stand_ins(file: Path) -> list[Callable[..., Any] | tuple[Callable[..., Any]
     for name in sorted(names):
         if not _BOOKKEEPING.match(name):
             raise UserError(f"{file} is refused: it would run {name}, and a prompt is nothing but tensors")
-    return [(_plain_dict if name == "collections.defaultdict" else _StandIn, name) for name in names]
+    return [_named_stand_in(name) for name in names]
+
+
+def _named_stand_in(name: str) -> type:
+    """A class of that name: every version of PyTorch looks an allowed class up by its module and name."""
+    module, _, plain = name.rpartition(".")
+    return type(plain, (_PlainDict if name == "collections.defaultdict" else _StandIn,), {"__module__": module})

@@ -55,7 +55,7 @@ def load_for_export(
     pretrained: str | None = None,
     device: str = "auto",
 ) -> Learner:
-    """Loads a prompt with its recorded backbone, or with another.
+    """Loads a prompt with its recorded backbone, or with another, in float32.
 
     Args:
         folder: written by ``learner.save``, or a run folder.
@@ -69,7 +69,9 @@ def load_for_export(
     """
     recorded = read_description(Path(folder))["backbone"]
     if backbone is None:
-        model = load_recorded_backbone({**recorded, "pretrained": pretrained or recorded.get("pretrained")}, device)
+        model = load_recorded_backbone(
+            {**recorded, "pretrained": pretrained or recorded.get("pretrained")}, device, "fp32"
+        )
     else:
         model = load_backbone(backbone, pretrained, device)
     return load_learner(folder, model, classnames)

@@ -12,7 +12,7 @@ import torch
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
 from clipprompt.learners import DenseLearner, load_learner
-from clipprompt.sharing._checkpoint import _load, find_checkpoint
+from clipprompt.sharing._checkpoint import _load, _StandIn, find_checkpoint
 from clipprompt.sharing._keys import read_prompt
 from clipprompt.sharing.convert import Converted, convert, open_original
 from tests.conftest import Golden, assert_close
@@ -171,10 +171,10 @@ def test_the_schedules_objects_are_not_made(tmp_path: Path) -> None:
     file = write_original(tmp_path / "model.pth.tar-5", {"ctx": torch.zeros(2, 2)})
     assert "torch.optim.sgd.SGD" in torch.serialization.get_unsafe_globals_in_checkpoint(file)
     successor = _load(file)["scheduler"]["successor"]
-    assert type(successor).__module__ == "clipprompt.sharing._checkpoint"
+    assert isinstance(successor, _StandIn)
     assert not vars(successor)
-    allowed = torch.serialization.get_safe_globals()
-    assert not [one for one in allowed if isinstance(one, tuple)]  # nothing of ours stays allowed for the next reader
+    allowed = [str(one) for one in torch.serialization.get_safe_globals()]
+    assert not [one for one in allowed if "optim" in one]  # nothing of ours stays allowed for the next reader
 
 
 def test_files_of_before_pytorch_1_6_are_read_where_they_hold_tensors_alone(tmp_path: Path) -> None:
