@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import safetensors.torch
+import torch
 
-from clipprompt.mini.render import render_scene
-from clipprompt.mini.scenes import sample_scene
+from clipprompt.learners import DenseLearner, load_learner
+from tests.datasets.miniatures import make_coco
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,34 +37,31 @@ def _commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """COCO's files in miniature: captions, instances, pictures; and a table of labels."""
+    """COCO's files in miniature: captions, instances, pictures; a table of labels; a folder of photos."""
     place = tmp_path_factory.mktemp("readme")
-    (place / "val2014").mkdir()
+    make_coco(place / "coco", splits={"val": 8}, size=96)
+    pictures = sorted((place / "coco" / "val2014").iterdir())
     names = ["person", "bicycle", "car", "dog", "cat"]
-    images, captions, annotations, table = [], [], [], ["path,labels"]
-    for number in range(1, 9):
-        file = f"COCO_val2014_{number:012}.jpg"
-        render_scene(sample_scene(number), 96).save(place / "val2014" / file)
-        images.append({"id": number, "file_name": file, "width": 96, "height": 96})
+    images, captions, table = [], [], ["path,labels"]
+    for number, path in enumerate(pictures, 1):
         first, second = names[number % 5], names[(number + 2) % 5]
+        images.append({"id": number, "file_name": path.name, "width": 96, "height": 96})
         captions.append({"id": number, "image_id": number, "caption": f"A {first} next to a {second}."})
-        annotations.append({"id": number, "image_id": number, "category_id": 1 + number % 5, "iscrowd": 0})
-        table.append(f"val2014/{file},{first}|{second}")
-    categories = [{"id": i + 1, "name": name} for i, name in enumerate(names)]
+        table.append(f"{path.relative_to(place)},{first}|{second}")
     (place / "captions_train2014.json").write_text(json.dumps({"images": images, "annotations": captions}))
-    (place / "instances_val2014.json").write_text(
-        json.dumps({"images": images, "annotations": annotations, "categories": categories})
-    )
     (place / "labels.csv").write_text("\n".join(table) + "\n")
+    shutil.copytree(place / "coco" / "val2014", place / "photos" / "2014")
+    shutil.copy(pictures[0], place / "photos" / "first.jpg")
     return place
 
 
-@pytest.mark.slow
-def test_every_command_of_the_readme_runs(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def finished(folder: Path) -> Path:
+    """The folder after every command of the README."""
     commands = [command for command in _commands() if command.startswith("clipprompt ")]
-    assert len(commands) >= 6
+    assert len(commands) >= 12
     for command in commands:
-        words = command.replace("--backbone RN50 --pretrained openai", "--backbone mini").split()
+        words = shlex.split(command.replace("--backbone RN50 --pretrained openai", "--backbone mini"))
         if words[1] == "train" and "--keys" not in words:
             words += QUICK
         done = subprocess.run(
@@ -70,8 +72,35 @@ def test_every_command_of_the_readme_runs(folder: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, f"{command}\n{done.stderr}"
-        assert done.stdout.strip() or (folder / words[words.index("-o") + 1]).stat().st_size, command
-    assert (folder / "ap.png").stat().st_size > 0
+        output = [words[i + 1] for i, word in enumerate(words) if word in ("-o", "--to")]
+        assert done.stdout.strip() or (folder / output[0]).stat().st_size, command
+    return folder
+
+
+@pytest.mark.slow
+def test_every_command_of_the_readme_runs(finished: Path) -> None:
+    for name in ("ap.png", "a.npz", "tags.html", "coco.safetensors"):
+        assert (finished / name).stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_the_three_lines_of_the_readme_classify(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They equal the global branch of the exported prompt, on features that are pooled as the prompt pools them."""
+    lines = next(block for block in _blocks("python") if "load_file" in block)
+    learner = load_learner(finished / "runs" / "coco")
+    images = torch.randn(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+
+    class Model:
+        def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+            return learner.encode_images(images).global_
+
+    monkeypatch.chdir(finished)
+    known: dict[str, Any] = {"torch": torch, "safetensors": safetensors, "model": Model()}
+    exec(lines, known | (out := {"images": images}), out)
+    assert isinstance(learner, DenseLearner)
+    with torch.no_grad():
+        expected = learner.image_logits(images).global_
+    torch.testing.assert_close(out["logits"], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
@@ -86,10 +115,11 @@ def test_the_readme_has_no_other_commands() -> None:
 
 
 def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    (block,) = _blocks("python")
+    block = next(block for block in _blocks("python") if "load_backbone" in block)
     done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "tensor" in done.stdout
+    assert "a.jpg no such file" in done.stdout
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(((?!http)[^)]+)\)", README))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clipprompt.cli._options import BackboneName, Device, Precision, Pretrained, Workers
+
 if TYPE_CHECKING:
     from clipprompt.captions.corpus import Corpus
     from clipprompt.datasets import MultiLabelImages
@@ -43,16 +45,12 @@ def calibrate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="with zero_shot: the prompt folder to write")
     ] = None,
-    backbone: Annotated[
-        str | None, typer.Option(metavar="NAME", help="open_clip model", show_default="the prompt's, or mini")
-    ] = None,
-    pretrained: Annotated[str | None, typer.Option(metavar="TAG", help="weights tag or file")] = None,
+    backbone: BackboneName = None,
+    pretrained: Pretrained = None,
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="captions or images at most")] = 10_000,
-    workers: Annotated[int, typer.Option(min=0, metavar="N", help="threads that decode images")] = 4,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
-    precision: Annotated[
-        str | None, typer.Option(metavar="NAME", help="fp32, bf16 or fp16", show_default="the prompt's, or fp32")
-    ] = None,
+    workers: Workers = 4,
+    device: Device = "auto",
+    precision: Precision = None,
 ) -> None:
     """Give a prompt probabilities and thresholds, for `clipprompt tag`.
 
@@ -68,11 +66,12 @@ def calibrate(
         --captions corpus.parquet --backbone RN50 --pretrained openai
         -o prompts/zero-shot
     """
+    from clipprompt.cli._labels import parse_labels
     from clipprompt.inference.calibrating import calibrate_learner, reference_names
     from clipprompt.inference.calibration import write_calibration
 
     existing, folder = _find_prompt(prompts, output)
-    names = None if labels is None else _parse_labels(labels)
+    names = None if labels is None else parse_labels(labels)
     try:
         data, name = _load_data(existing, captions, dataset, images, root, names)
         names = names or list(data.classnames)
@@ -111,14 +110,6 @@ def _find_prompt(prompts: str, output: Path | None) -> tuple[Path | None, Path]:
     if output.is_dir() and any(output.iterdir()) and read_description(output)["method"] != ZERO_SHOT:
         raise UserError(f"{output} holds another prompt; choose another folder with -o")
     return None, output
-
-
-def _parse_labels(labels: str) -> list[str]:
-    from clipprompt.captions.synonyms import load_classes
-
-    if "," in labels and not Path(labels).exists():
-        return load_classes(labels.split(",")).classnames
-    return load_classes(labels).classnames
 
 
 def _load_data(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clipprompt.cli._options import Device, Pretrained, PromptBackboneName
 from clipprompt.errors import UserError
 from clipprompt.files import write_text
 
@@ -45,12 +46,9 @@ def explain(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="write a file", show_default="stdout")
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="open_clip model, hf-hub:ORG/NAME or folder", show_default="the prompt's"),
-    ] = None,
-    pretrained: Annotated[str | None, typer.Option(metavar="TAG", help="weights tag or file")] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
+    backbone: PromptBackboneName = None,
+    pretrained: Pretrained = None,
+    device: Device = "auto",
 ) -> None:
     """Say what a prompt has learnt, in words.
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from clipprompt.cli._options import Device, Labels, Pretrained, PromptBackboneName
+
 
 def export(
     run: Annotated[Path, typer.Argument(help="a trained prompt: a run folder or a saved one", show_default=False)],
@@ -14,22 +16,10 @@ def export(
     to: Annotated[
         Path, typer.Option("--to", metavar="FILE", help="the file to write, NAME.safetensors", show_default=False)
     ],
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            "--labels",
-            "-l",
-            metavar="LIST",
-            help='voc2007, coco2014, nuswide, a file, or "red bus,umbrella"',
-            show_default="the prompt's own",
-        ),
-    ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="open_clip model, hf-hub:ORG/NAME or folder", show_default="the prompt's"),
-    ] = None,
-    pretrained: Annotated[str | None, typer.Option(metavar="TAG", help="weights tag or file")] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
+    labels: Labels = None,
+    backbone: PromptBackboneName = None,
+    pretrained: Pretrained = None,
+    device: Device = "auto",
 ) -> None:
     """Write a prompt as plain class embeddings, for open_clip alone.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from clipprompt.cli._options import BackboneName, Device, Draft, Labels, Precision, Pretrained, Workers
 from clipprompt.inference.sources import IMAGE_ENDINGS
 
 if TYPE_CHECKING:
@@ -34,27 +35,13 @@ def tag(
             metavar="IMAGE", help="files, folders, patterns such as 'photos/**/*.jpg'; - reads paths from stdin"
         ),
     ],
-    labels: Annotated[
-        str | None,
-        typer.Option(
-            "--labels",
-            "-l",
-            metavar="LIST",
-            help='voc2007, coco2014, nuswide, a file, or "red bus,umbrella"',
-            show_default="the prompt's own",
-        ),
-    ] = None,
+    labels: Labels = None,
     prompts: Annotated[
         Path | None,
         typer.Option("--prompts", "-p", metavar="FOLDER", help="a trained prompt", show_default='"a photo of a …"'),
     ] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="open_clip model, hf-hub:ORG/NAME or folder", show_default="the prompt's, or mini"
-        ),
-    ] = None,
-    pretrained: Annotated[str | None, typer.Option(metavar="TAG", help="weights tag or file")] = None,
+    backbone: BackboneName = None,
+    pretrained: Pretrained = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="read sub-folders too")] = False,
     top_k: Annotated[int, typer.Option("--top-k", "-k", min=1, metavar="N", help="labels of a picture at most")] = 5,
     threshold: Annotated[
@@ -81,14 +68,10 @@ def tag(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="write a file", show_default="stdout")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="pictures encoded together")] = 32,
-    workers: Annotated[int, typer.Option(min=0, metavar="N", help="threads that decode")] = 4,
-    draft: Annotated[
-        bool, typer.Option("--draft", help="decode large JPEG files at a reduced size: faster, slightly other scores")
-    ] = False,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
-    precision: Annotated[
-        str | None, typer.Option(metavar="NAME", help="fp32, bf16 or fp16", show_default="the prompt's, or fp32")
-    ] = None,
+    workers: Workers = 4,
+    draft: Draft = False,
+    device: Device = "auto",
+    precision: Precision = None,
 ) -> None:
     """Say which labels pictures show, with any class list.
 

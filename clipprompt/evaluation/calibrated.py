@@ -16,7 +16,7 @@ from clipprompt.datasets._checks import plain_name
 from clipprompt.evaluation.metrics import ScoreMatrix
 from clipprompt.evaluation.scoring import score_images
 from clipprompt.inference.calibration import read_calibration
-from clipprompt.learners import DenseLearner, Learner, load_learner
+from clipprompt.learners import Learner, load_learner
 
 if TYPE_CHECKING:
     from clipprompt.datasets import MultiLabelImages
@@ -42,7 +42,7 @@ def calibrated_probabilities(
         UserError: for a broken calibration, or one of another prompt.
     """
     calibration = None if source is None else read_calibration(source)
-    branch = own_branch(learner)
+    branch = learner.branch  # calibrations are of the learner's own logits
     if calibration is None or source is None or branch not in by_branch:
         return {}
     reference = _columns(calibration.reference, learner, by_branch[branch])
@@ -52,13 +52,6 @@ def calibrated_probabilities(
         asked = replace(dataset, classnames=calibration.reference, targets=empty)
         reference = score_images({"": other}, asked, **how).by_key[""][branch]
     return {branch: calibration.probabilities(by_branch[branch], reference, learner.classnames)}
-
-
-def own_branch(learner: Learner) -> str:
-    """The branch that is the learner's ``logits_from``, which is what calibrations are of."""
-    # A dense learner whose logits are not the plain global ones says so by overriding them.
-    merges = isinstance(learner, DenseLearner) and type(learner).logits_from is not Learner.logits_from
-    return "merged" if merges else "global"
 
 
 def _columns(reference: tuple[str, ...], learner: Learner, scores: ScoreMatrix) -> ScoreMatrix | None:

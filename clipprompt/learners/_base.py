@@ -69,6 +69,7 @@ class Learner(nn.Module, ABC):
     Attributes:
         Options: the class of its options.
         trains_on: what ``loss`` takes first, images or token ids of captions.
+        branch: what ``logits_from`` answers with; other than ``global``, it reads the places of an image.
         image_side_is_frozen: image features can be computed once. A learner of which this is not true overrides
             ``encode_images``, with gradients; whoever has only images calls the learner itself.
         text_side_sees_the_image: each image has class features of its own, so no one classifier stands for the prompt.
@@ -79,6 +80,7 @@ class Learner(nn.Module, ABC):
 
     Options: ClassVar[type[LearnerOptions]]
     trains_on: ClassVar[Literal["captions", "images"]] = "images"
+    branch: ClassVar[Literal["global", "local", "merged"]] = "global"
     image_side_is_frozen: ClassVar[bool] = True
     text_side_sees_the_image: ClassVar[bool] = False
 

@@ -59,6 +59,7 @@ class TaIDPT(ContextLearner, DenseLearner):
 
     Options: ClassVar[type[LearnerOptions]] = TaIDPTOptions
     trains_on: ClassVar[Literal["captions", "images"]] = "captions"
+    branch: ClassVar[Literal["global", "local", "merged"]] = "merged"
     options: TaIDPTOptions
 
     def __init__(self, backbone: Backbone, options: TaIDPTOptions, generator: torch.Generator, n_classes: int) -> None:

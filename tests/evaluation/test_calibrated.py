@@ -8,7 +8,7 @@ import pytest
 from clipprompt.backbone import Backbone
 from clipprompt.datasets import MultiLabelImages
 from clipprompt.errors import UserError
-from clipprompt.evaluation.calibrated import calibrated_probabilities, own_branch
+from clipprompt.evaluation.calibrated import calibrated_probabilities
 from clipprompt.evaluation.multilabel import Row, evaluate_multilabel
 from clipprompt.evaluation.scoring import score_images
 from clipprompt.inference.calibration import Calibration, ClassCalibration, write_calibration
@@ -76,9 +76,9 @@ def test_calibration_of_another_prompt_is_refused(
         list(evaluate_multilabel([Row(learner, source=str(tmp_path))], pictures))
 
 
-def test_own_branch_is_that_of_the_learners_logits(backbone: Backbone, pictures: MultiLabelImages) -> None:
+def test_the_branch_of_a_learner_is_that_of_the_learners_logits(backbone: Backbone, pictures: MultiLabelImages) -> None:
     for method in ("zero_shot", "tai_dpt"):
         learner = create_learner(method, backbone, CLASSES)
-        scores = score_images({"": learner}, pictures).by_key[""][own_branch(learner)]
+        scores = score_images({"": learner}, pictures).by_key[""][learner.branch]
         expected = np.stack([_logits(learner, pictures, index) for index in range(len(pictures))])
         np.testing.assert_allclose(scores, expected, atol=1e-4)

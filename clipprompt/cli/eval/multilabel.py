@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clipprompt.cli._options import Device, Draft, Pretrained, Workers
 from clipprompt.cli._show import show_records
 from clipprompt.cli.eval._options import Format, Metrics, Normalise, PerClass, Plot, Threshold, check_output
 
@@ -32,7 +33,7 @@ def multilabel(
     ] = None,
     classes: Annotated[
         str | None,
-        typer.Option(metavar="LIST", help="voc2007, coco2014, nuswide or a file", show_default="all of DATA"),
+        typer.Option(metavar="LIST", help='voc2007, coco2014, nuswide, a file or "a,b"', show_default="all of DATA"),
     ] = None,
     prompts: Annotated[
         list[str] | None,
@@ -46,7 +47,7 @@ def multilabel(
             metavar="NAME", help="open_clip model, hf-hub:ORG/NAME or folder", show_default="the prompts', or mini"
         ),
     ] = None,
-    pretrained: Annotated[str | None, typer.Option(metavar="TAG", help="weights tag or file")] = None,
+    pretrained: Pretrained = None,
     branch: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="global, local or merged; repeatable", show_default="global and merged"),
@@ -83,7 +84,7 @@ def multilabel(
     drop_unlabelled: Annotated[bool, typer.Option("--drop-unlabelled", help="leave out images without labels")] = False,
     scenes: Annotated[int, typer.Option(min=1, metavar="N", help="with mini: how many scenes")] = 500,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="images encoded together")] = 64,
-    workers: Annotated[int, typer.Option(min=0, metavar="N", help="threads that decode")] = 4,
+    workers: Workers = 4,
     cache: Annotated[
         Path | None,
         typer.Option(
@@ -91,10 +92,8 @@ def multilabel(
         ),
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="keep nothing, and read nothing that was kept")] = False,
-    draft: Annotated[
-        bool, typer.Option("--draft", help="decode large JPEG files at a reduced size: faster, slightly other scores")
-    ] = False,
-    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
+    draft: Draft = False,
+    device: Device = "auto",
     precision: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp16")] = "fp32",
 ) -> None:
     """Score a labelled set: mAP, F1, calibration, and the AP of every class.
@@ -113,6 +112,7 @@ def multilabel(
 
       clipprompt eval multilabel -d mini -p mine=runs/s1 -p mine=runs/s2
     """
+    from clipprompt.cli._labels import parse_labels
     from clipprompt.datasets import load_dataset
     from clipprompt.evaluation.multilabel import check_branches, measure_rows, score_rows
     from clipprompt.evaluation.rows import load_rows, zero_shot_rows
@@ -127,7 +127,7 @@ def multilabel(
         dataset,
         images,
         root=root,
-        classnames=_classnames(classes),
+        classnames=None if classes is None else parse_labels(classes),
         keep_empty=not drop_unlabelled,
         n_images=scenes,
         difficult=difficult,
@@ -187,14 +187,6 @@ def _load_backbone(name: str | None, tag: str | None, prompts: list[str], device
         recorded = read_description(split_name(prompts[0])[1])["backbone"]
         return load_recorded_backbone({**recorded, "pretrained": tag or recorded.get("pretrained")}, device, precision)
     return load_backbone(name or "mini", tag, device, precision)
-
-
-def _classnames(classes: str | None) -> list[str] | None:
-    if classes is None:
-        return None
-    from clipprompt.captions.synonyms import load_classes
-
-    return load_classes(classes).classnames
 
 
 def _say_provenance(scored: ScoredRows) -> None:

@@ -1,0 +1,30 @@
+"""Options that several commands share, so that they are spelt and explained alike."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        "-l",
+        metavar="LIST",
+        help='voc2007, coco2014, nuswide, a file, or "red bus,umbrella"',
+        show_default="the prompt's own",
+    ),
+]
+_BACKBONE = "open_clip model, hf-hub:ORG/NAME or folder"
+BackboneName = Annotated[str | None, typer.Option(metavar="NAME", help=_BACKBONE, show_default="the prompt's, or mini")]
+PromptBackboneName = Annotated[str | None, typer.Option(metavar="NAME", help=_BACKBONE, show_default="the prompt's")]
+Pretrained = Annotated[str | None, typer.Option(metavar="TAG", help="weights tag or file")]
+Workers = Annotated[int, typer.Option(min=0, metavar="N", help="threads that decode images")]
+Draft = Annotated[
+    bool, typer.Option("--draft", help="decode large JPEG files at a reduced size: faster, slightly other scores")
+]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")]
+Precision = Annotated[
+    str | None, typer.Option(metavar="NAME", help="fp32, bf16 or fp16", show_default="the prompt's, or fp32")
+]
