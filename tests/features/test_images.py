@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from clipprompt.backbone import Backbone
+from clipprompt.backbone import Backbone, load_backbone
 from clipprompt.datasets import open_image
 from clipprompt.errors import UserError
 from clipprompt.features.images import (
@@ -120,3 +120,20 @@ def test_a_draft_leaves_other_openers_alone() -> None:
         return Image.new("RGB", (seed, seed))
 
     assert draft_opener(draw, 224) is draw
+
+
+def test_a_draft_moves_the_features_of_photos_by_little(shared: Path) -> None:
+    """The tolerance that docs/tagging.md states, on COCO photos of 640 x 480 and the bundled CLIP of 128 pixels."""
+    backbone = load_backbone("mini", device="cpu")
+    photos = sorted((shared / "data" / "coco_mini" / "train2017").glob("*.jpg"))
+    wanted = Wanted((True,), places=False)
+    whole, drafts = (
+        torch.cat([encode_images(backbone, batch.images, wanted).pooled[True] for batch in batches])
+        for batches in (
+            image_batches(backbone, photos, open_image),
+            image_batches(backbone, photos, draft_opener(open_image, backbone.image_size)),
+        )
+    )
+    cosines = (whole * drafts).sum(dim=1)
+    assert 0.98 < cosines.min() < 0.9999
+    assert cosines.mean() > 0.998
