@@ -178,12 +178,11 @@ def _score(
 
 def _show(calibration: Calibration) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("class")
-    for title in ("present", "threshold", "F1"):
-        table.add_column(title, justify="right")
+    from clipprompt.cli._show import new_table
+
+    table = new_table("class", "present", "threshold", "F1")
     for one in calibration.classes:
         f1 = "–" if one.f1 is None else f"{one.f1:.2f}"
         table.add_row(Text(one.name), f"{one.n_present:,}", f"{one.threshold:.2f}", f1)

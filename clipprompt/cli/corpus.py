@@ -91,14 +91,14 @@ def stats(
 
 def _print_table(numbers: CorpusStats) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table("class", caption=_summary(numbers), caption_justify="left")
-    table.add_column("captions", justify="right")
-    table.add_column("share", justify="right")
+    from clipprompt.cli._show import new_table
+
+    table = new_table("class", "captions", "share")
     for name, count in numbers.per_class.items():
         table.add_row(name, f"{count:,}", f"{count / max(numbers.n_captions, 1):.1%}")
     Console().print(table)
+    typer.echo(f"\n{_summary(numbers)}")
 
 
 def _summary(numbers: CorpusStats) -> str:

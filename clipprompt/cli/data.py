@@ -142,11 +142,11 @@ def _summarise(dataset: MultiLabelImages, decoded: bool) -> None:
 
 def _print_classes(dataset: MultiLabelImages) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    table = Table("class")
-    for title in ("present", "unknown"):
-        table.add_column(title, justify="right")
+    from clipprompt.cli._show import new_table
+
+    table = new_table("class", "present", "unknown")
     for name, column in zip(dataset.classnames, dataset.targets.T, strict=True):
-        table.add_row(name, f"{int((column == 1).sum()):,}", f"{int((column == -1).sum()):,}")
+        table.add_row(Text(name), f"{int((column == 1).sum()):,}", f"{int((column == -1).sum()):,}")
     Console().print(table)

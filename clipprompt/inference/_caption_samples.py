@@ -53,7 +53,7 @@ def caption_samples(
     rows = np.array([row for row, caption in enumerate(corpus.captions) if caption not in seen], dtype=np.int64)
     notes: tuple[str, ...] = ()
     if len(rows) < min(MIN_UNSEEN, len(corpus)):
-        notes = (f"training saw all but {len(rows)} of these captions; others are better",)
+        notes = (f"training saw {f'all but {len(rows)}' if len(rows) else 'all'} of these captions; others are better",)
         rows = np.arange(len(corpus))
     rows = draw(rows, most)
     texts = [str(corpus.captions[row]) for row in rows.tolist()]

@@ -73,7 +73,7 @@ def test_classes_are_counted_on_request(run: Run, tmp_path: Path) -> None:
     make_voc(tmp_path)
     out = run("data check voc2007 --root . --per-class")[1]
     row = next(line for line in out.splitlines() if "boat" in line)
-    assert [cell.strip() for cell in row.strip("│ ").split("│")] == ["boat", "1", "0"]
+    assert row.split() == ["boat", "1", "0"]
 
 
 def test_missing_pictures_can_be_left_out(run: Run, tmp_path: Path) -> None:

@@ -160,9 +160,7 @@ def test_other_weights_or_transform_are_another_entry(
     assert len({first, *(_cache(other, files, place).folder for other in (larger, rounded, changed))}) == 4
 
 
-def test_unreadable_files_are_remembered_with_their_reason(
-    backbone: Backbone, files: list[Path], tmp_path: Path
-) -> None:
+def test_unreadable_files_are_named_every_time(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
     files[2].write_bytes(b"no picture")
     for _ in range(2):
         cache = _cache(backbone, files, tmp_path / "cache")
@@ -171,6 +169,45 @@ def test_unreadable_files_are_remembered_with_their_reason(
         assert place == 2
         assert "2.jpg" in str(reason)
         assert [n for places, _ in cache.read(everything(backbone), 3) for n in places] == [0, 1, 3, 4, 5, 6]
+
+
+def test_a_file_that_can_be_read_again_is_read(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
+    def refuse(path: Path) -> Image.Image:
+        if path.name in ("2.jpg", "6.jpg"):
+            raise UserError(f"cannot read image {path}: permission denied")
+        return open_image(path)
+
+    first = ImageCache(backbone, files, refuse, tmp_path / "cache", "whole")
+    first.fill()
+    assert [place for place, _ in first.unreadable()] == [2, 6]
+    opener = Opener()
+    second = _cache(backbone, files, tmp_path / "cache", opener)
+    second.fill()
+    assert opener.opened == ["2.jpg", "6.jpg"]
+    assert second.unreadable() == []
+    assert [n for places, _ in second.read(everything(backbone), 3) for n in places] == list(range(7))
+    assert _cache(backbone, files, tmp_path / "cache").missing() == []
+
+
+def test_features_that_are_no_numbers_are_not_taken_for_a_broken_file(
+    backbone: Backbone, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trunk = backbone.vision.trunk
+    monkeypatch.setattr(backbone.vision, "trunk", lambda images: trunk(images * torch.nan))
+    cache = _cache(backbone, files, tmp_path / "cache")
+    cache.fill()
+    assert cache.unreadable() == []
+    assert all(features.local.isnan().all() for _, features in cache.read(everything(backbone)))
+
+
+def test_blocks_of_a_small_model_hold_few_images(
+    backbone: Backbone, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_cache, "_BLOCK_BYTES", 1e9)
+    monkeypatch.setattr(image_cache, "_BLOCK_IMAGES", 3)
+    with pytest.raises(KeyboardInterrupt):
+        _cache(backbone, files, tmp_path / "cache", Opener(stop_after=5)).fill(batch_size=1, workers=0)
+    assert _cache(backbone, files, tmp_path / "cache").missing() == [3, 4, 5, 6]
 
 
 def test_a_folder_that_cannot_be_made_is_named_with_the_way_out(

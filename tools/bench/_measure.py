@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import NamedTuple, TypedDict
+
+# Real captions and photos beside the checkout; what needs them makes do without.
+SHARED = Path(os.environ.get("CLIPPROMPT_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 
 
 class Measured(NamedTuple):

@@ -9,18 +9,15 @@ code at the same work per word.
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from tools.bench._measure import Row, compare
+from tools.bench._measure import SHARED, Row, compare
 
 CLASSES = "coco2014"
-_SHARED = Path(os.environ.get("CLIPPROMPT_SHARED", Path(__file__).resolve().parents[3] / "shared"))
-_CAPTIONS = _SHARED / "data" / "captions_val2017.json"
+_CAPTIONS = SHARED / "data" / "captions_val2017.json"
 
 Tagger = Callable[[Sequence[str]], list[tuple[str, str]]]
 
