@@ -3,7 +3,8 @@
     files --image_batches--> FrozenFeatures --float16--> rows.bin (N, pools + P, E), in checked blocks
 
 An entry is named by everything that its numbers depend on: weights, precision, transform, and of each file the path,
-size and time of change. The local branch needs every place, so a photo takes 104 kB with an RN50 at 224 pixels.
+size and time of change. The local branch needs every place, so a photo takes 104 kB with an RN50 at 224 pixels. Rows of
+a file that could not be read are NaN, and it is tried again each time: what kept it from being read may have passed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from clipprompt.features._blocks import BlockFile
 from clipprompt.features.cache import cache_name
 from clipprompt.features.images import (
     FrozenFeatures,
+    ImageBatch,
     Opener,
     Wanted,
     check_loading,
@@ -35,8 +39,8 @@ from clipprompt.features.images import (
 )
 from clipprompt.progress import progress
 
-# Bytes that are finished, checked and written as a whole: seconds of work.
-_BLOCK_BYTES = 32e6
+# What is finished, checked and written as a whole: seconds of work. A small model has few bytes an image.
+_BLOCK_BYTES, _BLOCK_IMAGES = 32e6, 256
 
 
 def default_cache_folder() -> Path:
@@ -73,7 +77,7 @@ class ImageCache:
         key = _key(backbone, files, settings)
         self.folder = folder / cache_name(key)
         width = backbone.embed_dim
-        per_block = max(1, int(_BLOCK_BYTES / (self._n_rows * width * 2)))
+        per_block = min(max(1, int(_BLOCK_BYTES / (self._n_rows * width * 2))), _BLOCK_IMAGES)
         self._ends = [*range(per_block, len(files), per_block), len(files)]
         shape = (len(files) * self._n_rows, width)
         try:
@@ -81,13 +85,16 @@ class ImageCache:
         except UserError as error:
             raise UserError(f"{error}; --cache FOLDER takes another place, --no-cache does without") from error
         self._rows: npt.NDArray[np.float16] = self._store.rows.reshape(len(files), self._n_rows, width)
+        self._unreadable: dict[int, UserError] = {}
         self.nbytes = int(self._rows.nbytes)
 
     def missing(self) -> list[int]:
-        """The numbers of the files whose features are not there yet, ascending."""
-        starts = [0, *self._ends[:-1]]
-        blocks = enumerate(zip(starts, self._ends, strict=True))
-        return [place for n, (first, last) in blocks if not self._store.is_done(n) for place in range(first, last)]
+        """The numbers of the files whose features are not there, ascending."""
+        there = ~np.isnan(self._rows[:, 0, 0])
+        for number, (first, last) in enumerate(pairwise([0, *self._ends])):
+            if not self._store.is_done(number):
+                there[first:last] = False
+        return [int(place) for place in np.flatnonzero(~there)]
 
     def fill(self, *, batch_size: int = 64, workers: int = 4) -> None:
         """Extracts what is missing. May be stopped at any time; finished blocks stay.
@@ -96,51 +103,45 @@ class ImageCache:
             batch_size: see :func:`image_batches`.
             workers: see :func:`image_batches`.
         """
+        self._unreadable.clear()
         places = self.missing()
-        pending = [n for n in range(len(self._ends)) if not self._store.is_done(n)]
+        # The last missing file of each block: when it is there, the block is finished.
+        waiting = {bisect_right(self._ends, place): place for place in places}
         stream = image_batches(
             self._backbone, places, lambda i: self._opener(self._files[i]), batch_size=batch_size, workers=workers
         )
         with progress(unit="images") as bar:
-            task = bar.add_task(
-                "Encoding images", total=len(self._files), completed=len(self._files) - len(places), note=""
-            )
+            total = len(self._files)
+            task = bar.add_task("Encoding images", total=total, completed=total - len(places), note="")
             for batch in stream:
-                self._keep(
-                    batch.items, encode_images(self._backbone, batch.images, self._wanted) if batch.items else None
-                )
-                self._rows[[place for place, _ in batch.unreadable]] = np.nan
-                bar.advance(task, len(batch.items) + len(batch.unreadable))
-                reached = max([*batch.items, *(place for place, _ in batch.unreadable)])
-                while pending and self._ends[pending[0]] <= reached + 1:
-                    self._store.finish(pending.pop(0))
+                self._keep(batch)
+                done = [*batch.items, *(place for place, _ in batch.unreadable)]
+                bar.advance(task, len(done))
+                for number in [n for n, last in waiting.items() if last <= max(done)]:
+                    self._store.finish(number)
+                    del waiting[number]
 
     def read(self, wanted: Wanted, batch_size: int = 64) -> Iterator[tuple[list[int], FrozenFeatures]]:
-        """All images that could be read, in order, as file numbers and float32 features."""
+        """After ``fill``: all images that could be read, in order, as file numbers and float32 features."""
         for start in range(0, len(self._files), batch_size):
-            rows = torch.from_numpy(self._rows[start : start + batch_size].astype(np.float32))
-            readable = ~rows[:, 0, 0].isnan()
-            places = [start + i for i in readable.nonzero().flatten().tolist()]
+            last = min(start + batch_size, len(self._files))
+            places = [place for place in range(start, last) if place not in self._unreadable]
             if places:
-                yield places, self._features(rows[readable].to(self._backbone.device), wanted)
+                rows = torch.from_numpy(self._rows[places].astype(np.float32))
+                yield places, self._features(rows.to(self._backbone.device), wanted)
 
     def unreadable(self) -> list[tuple[int, UserError]]:
-        """The files that could not be read, with the reasons."""
-        found = []
-        for place in np.flatnonzero(np.isnan(self._rows[:, 0, 0])).tolist():
-            try:
-                self._opener(self._files[place])
-            except UserError as error:
-                found.append((place, error))
-            else:
-                found.append((place, UserError(f"cannot read image {self._files[place]}")))
-        return found
+        """After ``fill``: the files that could not be read, with the reasons."""
+        return sorted(self._unreadable.items())
 
-    def _keep(self, places: list[int], features: FrozenFeatures | None) -> None:
-        if features is None:
-            return
-        pooled = torch.stack([features.pooled[kind] for kind in self._wanted.pools], dim=1)
-        self._rows[places] = torch.cat([pooled, features.local], dim=1).half().cpu().numpy()
+    def _keep(self, batch: ImageBatch[int]) -> None:
+        if batch.items:
+            features = encode_images(self._backbone, batch.images, self._wanted)
+            pooled = torch.stack([features.pooled[kind] for kind in self._wanted.pools], dim=1)
+            self._rows[batch.items] = torch.cat([pooled, features.local], dim=1).half().cpu().numpy()
+        for place, error in batch.unreadable:
+            self._rows[place] = np.nan
+            self._unreadable[place] = error
 
     def _features(self, rows: torch.Tensor, wanted: Wanted) -> FrozenFeatures:
         pooled = {kind: rows[:, n] for n, kind in enumerate(self._wanted.pools) if kind in wanted.pools}
