@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from typing import Any
 
 
 def printable(text: str | os.PathLike[str]) -> str:
@@ -15,3 +17,13 @@ def printable(text: str | os.PathLike[str]) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    r"""JSON that can be encoded: what of a file name is no text (a lone surrogate) stands as its escape, ``\udcff``.
+
+    Raises:
+        ValueError: for a number that is not finite.
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -9,7 +9,10 @@ import typer
 
 from clipprompt.cli import calibrate, convert, corpus, data, demo, explain, export, hub, synonyms, tag, train
 from clipprompt.cli import eval as evaluate
+from clipprompt.cli._writing import drop_stdout, open_closed_streams
 from clipprompt.errors import UserError
+from clipprompt.files import is_disk_error
+from clipprompt.printable import printable
 
 app = typer.Typer(
     name="clipprompt",
@@ -50,13 +53,20 @@ def _options(
 
 
 def main() -> None:
-    """Runs the command line. A user's mistake is one line on stderr and exit code 2."""
+    """Runs the command line. A user's mistake, or a full disk, is one line on stderr and exit code 2."""
+    open_closed_streams()
     logging.basicConfig(format="clipprompt: %(message)s", level=logging.WARNING, stream=sys.stderr)
     try:
         app()
     except UserError as error:
-        print(f"clipprompt: {error}", file=sys.stderr)
+        print(f"clipprompt: {printable(str(error))}", file=sys.stderr)  # it may quote a stranger's file
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as in `clipprompt … | head`
         sys.stderr.close()
         sys.exit(0)
+    except OSError as error:
+        if not is_disk_error(error):
+            raise
+        drop_stdout()
+        print(f"clipprompt: cannot write to stdout: {(error.strerror or '').lower()}", file=sys.stderr)
+        sys.exit(2)

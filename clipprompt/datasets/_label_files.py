@@ -112,6 +112,8 @@ def _json_lines(path: Path) -> Iterator[Entry]:
             record = json.loads(raw)
         except json.JSONDecodeError as error:
             raise UserError(f"{path}, line {line}: broken JSON ({error.msg})") from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in thousands
+            raise UserError(f"{path}, line {line}: {error}") from error
         if not isinstance(record, dict) or not isinstance(record.get("path"), str) or "labels" not in record:
             raise UserError(f'{path}, line {line}: not of the form {{"path": "a.jpg", "labels": ["cat"]}}')
         yield Entry(line, record["path"], _json_labels(path, line, record["labels"]))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clipprompt.datasets._checks import MissingPicturesError
 from clipprompt.datasets.images import MultiLabelImages
+from clipprompt.printable import printable
 
 
 def settle_missing(
@@ -23,10 +24,10 @@ def settle_missing(
     Raises:
         MissingPicturesError: naming the first missing picture, and how many there are; or when all are missing.
     """
-    missing = [index for index, path in enumerate(dataset.items) if not path.is_file()]
+    missing = [index for index, path in enumerate(dataset.items) if not _is_file(path)]
     if not missing:
         return dataset
-    first = f"{where}, {entry(missing[0])}: image {dataset.items[missing[0]]} does not exist"
+    first = f"{where}, {entry(missing[0])}: image {printable(dataset.items[missing[0]])} does not exist"
     if len(missing) == len(dataset):
         raise MissingPicturesError(
             f"{first}, nor does any other ({len(missing):,} are missing); is --images the right folder?"
@@ -36,7 +37,13 @@ def settle_missing(
         raise MissingPicturesError(f"{first}{more}; --skip-missing leaves missing images out")
     absent = set(missing)
     kept = [index for index in range(len(dataset)) if index not in absent]
-    note = (
-        f"{len(missing):,} of {len(dataset):,} images are missing and left out; the first is {dataset.ids[missing[0]]}"
-    )
+    name = printable(dataset.ids[missing[0]])
+    note = f"{len(missing):,} of {len(dataset):,} images are missing and left out; the first is {name}"
     return dataset.subset(kept).with_notes(note, missing_images=str(len(missing)))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # such as a name that is too long
+        return False

@@ -12,6 +12,7 @@ from clipprompt.datasets._checks import MissingPicturesError, check_folder, firs
 from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.errors import UserError
+from clipprompt.printable import printable
 
 
 def load_coco(
@@ -51,7 +52,7 @@ def load_coco(
     _check_unique(path, "file name", [entry["file_name"] for entry in records])
     targets = _targets(_table(content, path, "annotations", image_id=int, category_id=int), records, categories, path)
     dataset = MultiLabelImages(
-        name=name or path.stem,
+        name=name or printable(path.stem),
         items=[folder / entry["file_name"] for entry in records],
         classnames=tuple(entry["name"] for entry in categories),
         targets=targets,
@@ -67,6 +68,8 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: broken JSON ({error.msg}); was it copied whole?") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in thousands
+        raise UserError(f"{path} is not a COCO file: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} is not a COCO file: it holds a {type(content).__name__}, not an object with 'images'")
     return content

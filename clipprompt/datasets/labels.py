@@ -29,6 +29,7 @@ from clipprompt.datasets._label_files import Entry, read_entries
 from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets.images import ABSENT, MultiLabelImages
 from clipprompt.errors import UserError, nearest
+from clipprompt.printable import printable
 
 
 def load_labels(
@@ -60,7 +61,7 @@ def load_labels(
     named = columns or tuple(sorted({label for entry in entries for label in entry.labels}))
     classes = tuple(classnames) if classnames is not None else named
     dataset = MultiLabelImages(
-        name=name or path.stem,
+        name=name or printable(path.stem),
         items=[folder / entry.path for entry in entries],
         classnames=classes,
         targets=_targets(path, entries, classes, columns),

@@ -9,12 +9,12 @@ from typing import Any
 
 from clipprompt.errors import UserError
 from clipprompt.files import write_text
+from clipprompt.printable import to_json
 
 
 def write_records(path: str | Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Writes records as JSON lines, whole or not at all."""
-    lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
-    write_text(path, "".join(f"{line}\n" for line in lines))
+    write_text(path, "".join(f"{to_json(record)}\n" for record in records))
 
 
 def read_records(path: str | Path) -> list[dict[str, Any]]:
@@ -35,6 +35,8 @@ def read_records(path: str | Path) -> list[dict[str, Any]]:
             record = json.loads(line)
         except json.JSONDecodeError as error:
             raise UserError(f"{path}, line {number}: broken JSON ({error.msg})") from error
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in thousands
+            raise UserError(f"{path}, line {number}: {error}") from error
         if not isinstance(record, dict):
             raise UserError(f"{path}, line {number}: not a record of results")
         records.append(record)

@@ -14,6 +14,7 @@ Files of others need no header: `targets` and any of the three scores are enough
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -161,7 +162,8 @@ def _by_branch(kind: str, arrays: Arrays, header: Mapping[str, Any]) -> dict[str
 
 def _header(array: npt.NDArray[Any]) -> dict[str, Any]:
     try:
-        found = json.loads(bytes(array) if array.dtype == np.uint8 else str(array), parse_constant=_refuse)
+        text = bytes(array) if array.dtype == np.uint8 else str(array)
+        found = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise UserError(f"its header is not JSON: {error}") from error
     if not isinstance(found, dict):
@@ -176,6 +178,12 @@ def _header(array: npt.NDArray[Any]) -> dict[str, Any]:
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return number
 
 
 def _names(header: Mapping[str, Any], key: str) -> tuple[str, ...]:

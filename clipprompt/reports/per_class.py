@@ -10,6 +10,7 @@ from typing import Any
 
 from clipprompt.errors import UserError
 from clipprompt.files import write_text
+from clipprompt.printable import printable
 from clipprompt.reports.summary import summarise
 
 
@@ -32,5 +33,6 @@ def write_per_class(records: Sequence[Mapping[str, Any]], path: str | Path) -> N
     counts = records[0]["n_positive"]
     for index, name in enumerate(records[0]["classnames"]):
         values = [row.average_precision[index] for row in rows]
-        writer.writerow([name, counts[index], *("" if value is None else f"{value:.3f}" for value in values)])
+        cells = ["" if value is None else f"{value:.3f}" for value in values]
+        writer.writerow([printable(name), counts[index], *cells])
     write_text(path, text.getvalue())

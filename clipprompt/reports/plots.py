@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clipprompt.errors import UserError
+from clipprompt.printable import printable
 from clipprompt.reports._figure import GREY, INK, LIGHT_BLUE, MARKS, new_figure, plain, save_figure, shorten
 from clipprompt.reports.summary import SummaryRow, describe, summarise
 from clipprompt.reports.tagged import plot_tagged_images
@@ -71,7 +72,7 @@ def _draw_marks(axes: Axes, row: SummaryRow, shown: Sequence[int], mark: tuple[s
 
 
 def _set_axes(axes: Axes, names: Sequence[str], height: int) -> None:
-    axes.set_yticks(range(len(names)), [plain(shorten(name, 28)) for name in names])
+    axes.set_yticks(range(len(names)), [plain(shorten(printable(name), 28)) for name in names])
     axes.set_ylim(height - 0.4, -0.6)
     axes.set_xlim(0, 100)
     axes.set_xlabel("average precision, %", fontsize=9, color=INK)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
+from clipprompt.printable import printable
 from clipprompt.reports.published import Published
 
 # Runs that agree in all of these are runs of one row; only the seed may differ.
@@ -94,7 +95,7 @@ def _summary(
     if beside is not None:
         rest.pop(key, None)
     return SummaryRow(
-        name=first["row"],
+        name=printable(first["row"]),
         mean=fmean(values),
         std=stdev(values) if len(values) > 1 else None,
         n_runs=len(values),
@@ -132,7 +133,7 @@ def describe(records: Sequence[Mapping[str, Any]]) -> str:
         _join(_values(records, "backbone")) + (f" ({tags.pop()})" if len(tags) == 1 and None not in tags else ""),
         *(f"scores normalised per {_AXES[how]}" for how in _values(records, "normalise") if how != "none"),
     ]
-    return ", ".join(part for part in parts if part)
+    return printable(", ".join(part for part in parts if part))
 
 
 _AXES = {"image": "image", "prompt": "prompt", "both": "prompt and image"}

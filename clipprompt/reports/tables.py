@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from clipprompt.errors import UserError, nearest
+from clipprompt.printable import to_json
 from clipprompt.reports.published import Published
 from clipprompt.reports.summary import METRICS, SummaryRow, describe, summarise
 
@@ -42,7 +42,7 @@ def render_table(
     check_format(format)
     check_metrics(metrics)
     if format == "json":
-        return json.dumps(list(records), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return to_json(list(records), indent=2) + "\n"
     rows = summarise(records, published)
     if format == "csv":
         return _csv(rows)

@@ -83,7 +83,13 @@ def test_broken_content_is_named(
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "line 1: broken JSON"), ('{\n"images": [', "line 2: broken JSON"), ("[1, 2]", "it holds a list")],
+    [
+        ("", "line 1: broken JSON"),
+        ('{\n"images": [', "line 2: broken JSON"),
+        ("[1, 2]", "it holds a list"),
+        ("[" * 100_000, "is not a COCO file: maximum recursion"),
+        (f'{{"images": {"9" * 5000}}}', "is not a COCO file: Exceeds the limit"),
+    ],
 )
 def test_broken_file_is_named(write_coco: Write, text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):

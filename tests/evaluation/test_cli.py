@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -169,6 +170,17 @@ def test_broken_picture_is_named_and_the_rest_is_scored(table: Path, tiny_folder
     (skipped,) = [line for line in result.stderr.splitlines() if "skipped" in line]
     assert "broken.png" in skipped
     assert {(record["n_images"], record["n_skipped"]) for record in json.loads(result.stdout)} == {(7, 1)}
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names of files are text there")
+def test_a_set_whose_name_is_no_text_is_scored(table: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    named = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    named.write_bytes(table.read_bytes())
+    more = ("--images", table.parent, "--backbone", tiny_folder, "--device", "cpu", "-f", "json")
+    result = run("-d", named, *more, "-o", tmp_path / "results.jsonl", "--save-predictions", tmp_path / "a.npz")
+    assert result.exit_code == 0, result.output
+    assert read_records(tmp_path / "results.jsonl")[0]["dataset"] == read_scores(tmp_path / "a.npz").header["dataset"]
+    assert json.loads(result.stdout)[0]["dataset"] == r"caf\udce9"
 
 
 @pytest.fixture

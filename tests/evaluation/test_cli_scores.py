@@ -111,6 +111,18 @@ def test_csv_and_per_class_file_read_back(folder: Path) -> None:
     assert [int(line["n_positive"]) for line in lines] == (TARGETS == 1).sum(axis=0).tolist()
 
 
+@pytest.mark.parametrize("output_format", ["table", "md", "csv", "json"])
+def test_a_strangers_names_are_shown_and_do_nothing(folder: Path, output_format: str) -> None:
+    facts = {"method": "\x1b[2J", "dataset": "\ud800\u202e", "classnames": ["\x1b[31m", "\udcff", "dog"]}
+    np.savez("a.npz", header=np.frombuffer(json.dumps(facts).encode(), np.uint8), targets=TARGETS, scores=B)
+    result = run(f"a.npz -f {output_format} --per-class ap.csv --plot ap.png")
+    assert result.exit_code == 0, result.output
+    shown = result.stdout + (folder / "ap.csv").read_text(encoding="utf-8")
+    assert not [letter for letter in shown if letter != "\n" and not (letter.isprintable() or output_format == "json")]
+    assert "\\udcff" in shown
+    assert "\x1b" not in shown
+
+
 def test_plot_is_drawn(folder: Path) -> None:
     assert run("a.npz b.npz --plot ap.png").exit_code == 0
     assert open_image(folder / "ap.png").size[0] > 500

@@ -163,7 +163,12 @@ def test_missing_prompt_folder_is_named(backbone: Backbone, tmp_path: Path, text
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [('{"a": 1}\n{"a"', "line 2: broken JSON"), ("[1]\n", "line 1: not a record"), (b"\xff", "cannot read")],
+    [
+        ('{"a": 1}\n{"a"', "line 2: broken JSON"),
+        ("[1]\n", "line 1: not a record"),
+        (b"\xff", "cannot read"),
+        ("[" * 100_000, "line 1: maximum recursion"),
+    ],
 )
 def test_broken_results_are_named_with_their_line(tmp_path: Path, content: str | bytes, message: str) -> None:
     path = tmp_path / "results.jsonl"

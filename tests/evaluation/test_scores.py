@@ -143,6 +143,10 @@ BAD = {
     "header ids": (header({"ids": ["a"] * 4}), "the header names 4 images, but the arrays have 3"),
     "header fact": (header({"dataset": ["a"]}), r"'dataset' of its header is not a str: \['a'\]"),
     "header nan": (header({"seconds": float("nan")}), "its header is not JSON: NaN is not JSON"),
+    "header infinite": (
+        npz(header=np.frombuffer(b'{"seconds": 1e999}', dtype=np.uint8)),
+        "1e999 is too large a number",
+    ),
     "header kinds": (header({"ids": [1, 2, 3]}), "'ids' of its header is not a list of strings"),
 }
 

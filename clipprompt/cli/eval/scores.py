@@ -113,10 +113,10 @@ def _parse_weights(text: str | None) -> list[float] | None:
 
 def _show(records: list[SavedRecord], output_format: str, metrics: str) -> None:
     """JSON is the last record alone: the file's own, or the ensemble's."""
-    import json
+    from clipprompt.printable import to_json
 
     if output_format == "json":
-        typer.echo(json.dumps(records[-1], indent=2, ensure_ascii=False, allow_nan=False))
+        typer.echo(to_json(records[-1], indent=2))
     else:
         show_records(records, output_format, None, metrics)
     if records[-1]["probabilities"] is None:
