@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clipprompt.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def is_disk_error(error: OSError) -> bool:
+    """Whether an error is the disk's and not the program's: it is full or broken."""
+    return error.errno in _DISK_ERRORS
 
 
 @contextmanager
@@ -20,22 +31,23 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     On an exception (a kill included, short of SIGKILL) the temporary file is removed and ``path`` stays as it was.
 
     Raises:
-        UserError: if the folder cannot be made or written to.
+        UserError: if the folder cannot be made or written to, or the disk is full.
     """
     target = Path(path)
     part = target.with_name(f".{target.name[:100]}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part.touch(exist_ok=False)
+        mode = part.stat().st_mode
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror or error}") from error
     try:
         yield part
-        _flush(part)
-        try:
-            part.replace(target)
-        except OSError as error:
-            raise UserError(f"cannot write {target}: {error.strerror or error}") from error
+        _put_in_place(part, target, mode)
+    except OSError as error:
+        if not is_disk_error(error):
+            raise
+        raise UserError(f"cannot write {target}: {error.strerror}") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -51,6 +63,30 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
+def write_tensors(
+    path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> None:
+    """Writes tensors as a safetensors file, atomically.
+
+    Raises:
+        UserError: if it cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with replace_file(path) as part:
+        try:
+            save_file(tensors, part, metadata)
+        except SafetensorError as error:
+            raise UserError(f"cannot write {path}: {error}") from error
+
+
+def _put_in_place(part: Path, target: Path, mode: int) -> None:
+    if part.stat().st_mode != mode:  # safetensors makes files that nobody else may read
+        part.chmod(mode)
+    with part.open("rb+") as file:
         os.fsync(file.fileno())
+    try:
+        part.replace(target)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror or error}") from error

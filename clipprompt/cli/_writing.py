@@ -100,14 +100,26 @@ def check_output(path: Path | None) -> None:
             return
 
 
+def open_closed_streams() -> None:
+    """Standard streams that the caller has closed, as some schedulers do, lead nowhere; Python has None for them."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode, closefd=False))  # noqa: SIM115
+
+
+def drop_stdout() -> None:
+    """What is left in the buffer of a stdout that failed would fail again at the end of Python."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _writer(file: BinaryIO, name: str) -> Write:
     def write(text: str) -> None:
         try:
             file.write(text.encode("utf-8", "backslashreplace"))
             file.flush()
         except OSError as error:
-            if file is sys.stdout.buffer:  # what is left in the buffer would fail again at the end of Python
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if file is sys.stdout.buffer:
+                drop_stdout()
             if isinstance(error, BrokenPipeError):
                 raise
             raise UserError(f"cannot write to {name}: {(error.strerror or str(error)).lower()}") from error

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from clipprompt.errors import UserError
-from clipprompt.files import replace_file, write_json
+from clipprompt.files import write_json, write_tensors
 
 if TYPE_CHECKING:
     from clipprompt.backbone import Backbone
@@ -39,8 +38,7 @@ _LIBRARIES = ("clipprompt", "torch", "open_clip_torch")
 def write_prompt(learner: Learner, folder: Path) -> None:
     """Writes ``prompt.safetensors`` and then ``prompt.json``, so that a described prompt is a whole one."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in learner.state_dict().items()}
-    with replace_file(folder / WEIGHTS) as part:
-        save_file(tensors, part)
+    write_tensors(folder / WEIGHTS, tensors)
     write_json(folder / DESCRIPTION, describe(learner))
 
 

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from clipprompt.backbone import load_backbone
 from clipprompt.errors import UserError
-from clipprompt.files import replace_file
+from clipprompt.files import write_tensors
 from clipprompt.learners import (
     DenseLearner,
     ImageFeatures,
@@ -104,8 +103,7 @@ def write_classifier(classifier: Classifier, path: str | os.PathLike[str]) -> No
     Raises:
         UserError: if it cannot be written.
     """
-    with replace_file(path) as part:
-        save_file(classifier.tensors, part, metadata=classifier.metadata)
+    write_tensors(path, classifier.tensors, classifier.metadata)
 
 
 def check_target(path: Path) -> None:
