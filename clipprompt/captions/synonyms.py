@@ -82,8 +82,7 @@ def from_names(names: list[str] | tuple[str, ...], source: str = "class list") -
     Raises:
         UserError: for an empty list, an empty name or a name that stands there twice.
     """
-    entries = [ClassEntry(name=name.strip(), line=number) for number, name in enumerate(names, 1)]
-    return check(Vocabulary(tuple(entries), source))
+    return check(Vocabulary(tuple(ClassEntry(name=name.strip()) for name in names), source))
 
 
 def check(vocabulary: Vocabulary) -> Vocabulary:
@@ -103,7 +102,8 @@ def check(vocabulary: Vocabulary) -> Vocabulary:
             raise UserError(f"{where(vocabulary, entry)}: the class name {entry.name!r} has no word in it")
         if key in seen:
             first = seen[key]
-            raise UserError(f"{where(vocabulary, entry)}: class {entry.name!r} is already on line {first.line}")
+            there = f"is already on line {first.line}" if entry.line else "is there twice"
+            raise UserError(f"{where(vocabulary, entry)}: class {entry.name!r} {there}")
         seen[key] = entry
     return vocabulary
 

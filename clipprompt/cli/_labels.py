@@ -15,7 +15,7 @@ def parse_labels(text: str) -> list[str]:
             single name has a comma behind it, so that a mistyped list is not taken for a label.
 
     Raises:
-        UserError: for what is none of these, and for lists with empty names or a name twice.
+        UserError: for what is none of these, and for lists without a name or with a name twice.
     """
     from clipprompt.captions.synonyms import SHIPPED, load_classes
 

@@ -34,7 +34,7 @@ class Tally:
     def skip(self, name: str, reason: str) -> None:
         """Names what is skipped."""
         self.n_skipped += 1
-        line = f"{printable(name)}: {reason}"
+        line = f"{printable(name) or repr(name)}: {reason}"
         if self._kept is None:
             typer.echo(f"clipprompt: skipped {line}", err=True)
         else:
@@ -58,7 +58,8 @@ class Tally:
             return f"no picture was tagged, {self.n_skipped:,} skipped"
         seconds = max(time.monotonic() - self._start, 1e-9)
         skipped = f", {self.n_skipped:,} skipped" if self.n_skipped else ""
-        return f"{self.n_tagged:,} pictures in {seconds:.1f} s ({self.n_tagged / seconds:.1f} a second){skipped}"
+        pictures = "1 picture" if self.n_tagged == 1 else f"{self.n_tagged:,} pictures"
+        return f"{pictures} in {seconds:.1f} s ({self.n_tagged / seconds:.1f} a second){skipped}"
 
     def start(self) -> None:
         """The clock starts again: loading is over."""

@@ -91,6 +91,8 @@ def check_output(path: Path | None) -> None:
     """
     if path is None:
         return
+    if str(path) == "-":
+        raise UserError("-o - would be a file named -; leave out -o for stdout")
     if path.exists() and not path.is_file():
         raise UserError(f"-o {path} is not a file; name one, or leave out -o and redirect stdout")
     for folder in path.parents:

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -27,6 +28,9 @@ from clipprompt.errors import UserError
 from clipprompt.files import write_json
 from clipprompt.inference._logistic import Floats, Ints, Reals, sigmoid, standardise
 from clipprompt.learners._saving import WEIGHTS, read_description
+
+if TYPE_CHECKING:
+    from clipprompt.backbone import Backbone
 
 FILE_NAME = "calibration.json"
 FORMAT: Literal[1] = 1
@@ -163,6 +167,19 @@ def read_calibration(folder: str | os.PathLike[str]) -> Calibration | None:
     if calibration.prompt != _prompt_hash(Path(folder)):
         raise UserError(f"{path} was made for another prompt than the one beside it{again}")
     return calibration
+
+
+def warn_if_calibrated_elsewhere(folder: Path, calibration: Calibration, backbone: Backbone) -> None:
+    """Says on stderr that a prompt, used with the backbone it was learnt on, was calibrated with another.
+
+    A backbone that is not the prompt's own has been told of when the prompt was loaded.
+    """
+    fingerprint = backbone.fingerprint()
+    if read_description(folder)["backbone"]["fingerprint"] == fingerprint != calibration.fingerprint:
+        logging.getLogger("clipprompt").warning(
+            "%s was made with another backbone or precision; make it again with `clipprompt calibrate`",
+            folder / FILE_NAME,
+        )
 
 
 def _each_once(value: T, names: Iterable[str]) -> T:

@@ -30,7 +30,7 @@ from clipprompt.features.images import (
 from clipprompt.inference._choice import Threshold, chosen, thresholds_for
 from clipprompt.inference._models import Prompts, learner_for, with_classes
 from clipprompt.inference._tags import ImageTags, Tag
-from clipprompt.inference.calibration import read_calibration
+from clipprompt.inference.calibration import read_calibration, warn_if_calibrated_elsewhere
 from clipprompt.learners import DenseLearner, ImageFeatures, Learner
 
 __all__ = ["ImageTags", "Tag", "Tagger"]
@@ -95,9 +95,13 @@ class Tagger:
         """
         if top_k < 1:
             raise UserError(f"top k = {top_k}: a picture can have 1 label or more")
+        if heat_maps < 0 or (thumbnails is not None and thumbnails < 1):
+            raise UserError(f"{heat_maps} heat maps and thumbnails of {thumbnails} pixels: at least 0 and 1 are needed")
         self.learner, folder = learner_for(backbone, prompts, labels)
         self.labels = self.learner.classnames
         self.calibration = None if folder is None else read_calibration(folder)
+        if folder is not None and self.calibration is not None:
+            warn_if_calibrated_elsewhere(folder, self.calibration, self.backbone)
         self.thresholds = thresholds_for(threshold, self.calibration, self.labels)
         self._learners = [self.learner]
         if self.calibration is not None:

@@ -102,6 +102,14 @@ def test_files_folders_patterns_and_stdin_mix(run: Run) -> None:
     )
 
 
+def test_an_empty_input_is_named(run: Run) -> None:
+    assert "'': no such file or folder" in run("", "-l", "a,b")[2]
+
+
+def test_one_picture_is_one(run: Run) -> None:
+    assert "1 picture in" in run("photos/img1.png", "-l", "a,b")[2]
+
+
 def test_sub_folders_are_read_with_r(run: Run) -> None:
     assert len(paths_of(run("photos", "-r", "-l", "a,b", "-f", "jsonl")[1])) == 4
 
@@ -181,7 +189,7 @@ MISTAKES = [
     ("photos -l photos", "photos"),
     ("photos -l no-labels.txt", "no-labels.txt"),
     ("photos -l twice.txt", "twice.txt"),
-    ("photos -l a,b,A", "A"),
+    ("photos -l a,b,A", "class 'A' is there twice"),
     ("photos -l ,", "no classes"),
     ("photos -l a,b -f jsnol", "did you mean 'jsonl'"),
     ("photos -l a,b -t some", "'some'"),
@@ -191,6 +199,7 @@ MISTAKES = [
     ("photos -p .", "prompt.json"),
     ("photos -p photos", "prompt.json"),
     ("photos -l a,b -o photos", "photos is not a file"),
+    ("photos -l a,b -o -", "leave out -o for stdout"),
     ("photos -l a,b -o labels.txt/tags.html", "labels.txt"),
     ("photos -l a,b -o photos/img1.png", "would overwrite a picture"),
     ("photos -l a,b --backbone ViT-B-61", "ViT-B-16"),

@@ -219,6 +219,22 @@ def test_calibrated_thresholds_are_the_default(backbone: Backbone, calibrated: P
     assert len(one.tags) == 3
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_a_calibration_with_another_backbone_is_told(
+    backbone: Backbone,
+    calibrated: Path,
+    elsewhere: bool,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if elsewhere:
+        with monkeypatch.context() as patch:
+            patch.setattr(Backbone, "fingerprint", lambda self: "0" * 16)
+            calibrate(calibrated, backbone)
+    Tagger(backbone, calibrated)
+    assert ("calibration.json was made with another backbone" in caplog.text) == elsewhere
+
+
 # What comes with the tags
 
 
@@ -339,6 +355,8 @@ def test_any_kind_of_path_is_taken(backbone: Backbone, folder: Path) -> None:
         ({"labels": LABELS, "backbone": "ViT-B-61"}, "ViT-B-16"),
         ({"labels": LABELS, "prompts": "nowhere"}, "nowhere"),
         ({"labels": LABELS, "top_k": 0}, "top k = 0"),
+        ({"labels": LABELS, "heat_maps": -1}, "-1 heat maps"),
+        ({"labels": LABELS, "thumbnails": 0}, "thumbnails of 0 pixels"),
         ({"labels": LABELS, "batch_size": 0}, "batch size 0"),
         ({"labels": LABELS, "workers": -1}, "-1 workers"),
         ({"labels": LABELS, "threshold": "auto"}, "clipprompt calibrate"),
