@@ -119,8 +119,9 @@ def _of_what(rows: Sequence[SummaryRow], kinds: Sequence[str]) -> str:
     names = {"sigmoid": "sigmoid of the logits", "calibrated": "calibrated", "given": "scores as given"}
     if len(kinds) == 1:
         return names[kinds[0]]
-    calibrated = [row.name for row in rows if row.probabilities == "calibrated"]
-    return f"calibrated for {', '.join(calibrated)}, otherwise sigmoid"
+    by_kind = {kind: ", ".join(row.name for row in rows if row.probabilities == kind) for kind in kinds}
+    parts = [f"{names[kind]} for {those}" for kind, those in by_kind.items() if kind != "sigmoid"]
+    return ", ".join([*parts, *(["otherwise sigmoid"] if "sigmoid" in kinds else [])])
 
 
 def _has_published(rows: Sequence[SummaryRow]) -> bool:

@@ -102,6 +102,12 @@ def test_table_shows_the_files_and_their_ensemble(folder: Path) -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_table_says_whose_scores_are_taken_as_probabilities(folder: Path) -> None:
+    np.savez("given.npz", targets=TARGETS, scores=unit(B))
+    text = " ".join(run("a.npz given.npz").stdout.split())
+    assert "(scores as given for given.npz: merged, otherwise sigmoid)" in text
+
+
 def test_csv_and_per_class_file_read_back(folder: Path) -> None:
     result = run("a.npz --format csv --per-class ap.csv")
     (row,) = csv.DictReader(io.StringIO(result.stdout))
