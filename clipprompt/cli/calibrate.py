@@ -71,7 +71,7 @@ def calibrate(
     from clipprompt.inference.calibration import write_calibration
 
     existing, folder = _find_prompt(prompts, output)
-    names = None if labels is None else parse_labels(labels)
+    names = _own_classes(existing, None if labels is None else parse_labels(labels))
     try:
         data, name = _load_data(existing, captions, dataset, images, root, names)
         names = names or list(data.classnames)
@@ -112,6 +112,21 @@ def _find_prompt(prompts: str, output: Path | None) -> tuple[Path | None, Path]:
     return None, output
 
 
+def _own_classes(existing: Path | None, names: list[str] | None) -> list[str] | None:
+    """The names to calibrate: for class-specific contexts those of the prompt, each with its own context."""
+    from clipprompt.datasets._checks import plain_name
+    from clipprompt.errors import UserError
+    from clipprompt.learners import read_description
+
+    found = None if existing is None else read_description(existing)
+    if found is None or not found["options"].get("class_specific"):
+        return names
+    own: list[str] = found["classnames"]
+    if names is not None and [plain_name(name) for name in names] != [plain_name(name) for name in own]:
+        raise UserError(f"{existing} has a context for each of its {len(own)} classes; leave out --labels")
+    return own
+
+
 def _load_data(
     existing: Path | None,
     captions: Path | None,
@@ -147,15 +162,12 @@ def _load_learner(
     precision: str | None,
 ) -> Learner:
     from clipprompt.backbone import load_backbone
-    from clipprompt.learners import create_learner, load_learner, load_recorded_backbone, read_description
+    from clipprompt.learners import create_learner, load_backbone_for, load_learner
 
-    if existing is not None and backbone is None:
-        recorded = read_description(existing)["backbone"]
-        tag = pretrained or recorded.get("pretrained")
-        model = load_recorded_backbone({**recorded, "pretrained": tag}, device, precision)
-    else:
+    if existing is None:
         model = load_backbone(backbone or "mini", pretrained, device, precision or "fp32")
-    return create_learner(ZERO_SHOT, model, names) if existing is None else load_learner(existing, model, names)
+        return create_learner(ZERO_SHOT, model, names)
+    return load_learner(existing, load_backbone_for(existing, backbone, pretrained, device, precision), names)
 
 
 def _score(

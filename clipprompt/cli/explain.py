@@ -111,15 +111,9 @@ def _read_captions(files: Sequence[Path], texts: Sequence[str], limit: int) -> t
 
 
 def _load(folder: Path, name: str | None, tag: str | None, device: str) -> Learner:
-    from clipprompt.backbone import load_backbone
-    from clipprompt.learners import load_learner, load_recorded_backbone, read_description
+    from clipprompt.learners import load_backbone_for, load_learner
 
-    recorded = read_description(folder)["backbone"]
-    if name is None:
-        model = load_recorded_backbone({**recorded, "pretrained": tag or recorded.get("pretrained")}, device)
-    else:
-        model = load_backbone(name, tag, device)
-    return load_learner(folder, model)
+    return load_learner(folder, load_backbone_for(folder, name, tag, device))
 
 
 def _explain(

@@ -169,11 +169,10 @@ def _threshold(text: str | None, prompts: Path | None) -> float | Literal["auto"
 
 def _backbone(name: str | None, tag: str | None, prompts: Path | None, device: str, precision: str | None) -> Backbone:
     from clipprompt.backbone import load_backbone
-    from clipprompt.learners import load_recorded_backbone, read_description
+    from clipprompt.learners import load_backbone_for
 
-    if name is None and prompts is not None:
-        recorded = read_description(prompts)["backbone"]
-        return load_recorded_backbone({**recorded, "pretrained": tag or recorded.get("pretrained")}, device, precision)
+    if prompts is not None:
+        return load_backbone_for(prompts, name, tag, device, precision)
     if name is None:
         typer.echo(f"clipprompt: {_MINI}", err=True)
     return load_backbone(name or "mini", tag, device, precision or "fp32")

@@ -38,6 +38,7 @@ __all__ = [
     "learner_class",
     "learner_options",
     "list_learners",
+    "load_backbone_for",
     "load_learner",
     "load_recorded_backbone",
     "read_description",
@@ -162,6 +163,31 @@ def load_recorded_backbone(recorded: dict[str, Any], device: str = "auto", preci
         return backbone if size in (None, backbone.image_size) else load_backbone(name, tag, device, precision, size)
     except UserError as error:
         raise UserError(f"the backbone that the prompt was learnt on: {error}") from error
+
+
+def load_backbone_for(
+    folder: str | os.PathLike[str],
+    name: str | None = None,
+    pretrained: str | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+) -> Backbone:
+    """Loads the backbone to use a prompt with: the one it was learnt on, unless another is named.
+
+    Args:
+        folder: of the prompt.
+        name: of another backbone.
+        pretrained: its weights tag, or another tag for the recorded one.
+        device: where it goes.
+        precision: None for the recorded one, or float32 for another backbone.
+
+    Raises:
+        UserError: if the folder is no prompt, or the backbone cannot be had here.
+    """
+    if name is not None:
+        return load_backbone(name, pretrained, device, precision or "fp32")
+    recorded = read_description(Path(folder))["backbone"]
+    return load_recorded_backbone({**recorded, "pretrained": pretrained or recorded["pretrained"]}, device, precision)
 
 
 def _build(name: str, backbone: Backbone, classnames: Sequence[str], options: LearnerOptions, seed: int) -> Learner:

@@ -17,17 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipprompt.backbone import load_backbone
 from clipprompt.errors import UserError
 from clipprompt.files import write_tensors
-from clipprompt.learners import (
-    DenseLearner,
-    ImageFeatures,
-    Learner,
-    load_learner,
-    load_recorded_backbone,
-    read_description,
-)
+from clipprompt.learners import DenseLearner, ImageFeatures, Learner, load_backbone_for, load_learner
 from clipprompt.sharing._metadata import describe_classifier
 
 _EXACT = 1e-5  # of logits, relative to the largest; of features, which have length 1
@@ -66,14 +58,7 @@ def load_for_export(
     Raises:
         UserError: if the folder is no prompt, or does not fit the backbone or the class names.
     """
-    recorded = read_description(Path(folder))["backbone"]
-    if backbone is None:
-        model = load_recorded_backbone(
-            {**recorded, "pretrained": pretrained or recorded.get("pretrained")}, device, "fp32"
-        )
-    else:
-        model = load_backbone(backbone, pretrained, device)
-    return load_learner(folder, model, classnames)
+    return load_learner(folder, load_backbone_for(folder, backbone, pretrained, device, "fp32"), classnames)
 
 
 @torch.no_grad()

@@ -130,6 +130,24 @@ def test_class_specific_prompts_are_their_own_reference(
     assert found.reference == tuple(NAMES)
 
 
+def test_class_specific_contexts_stay_with_their_classes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, backbone: Backbone, capsys: Captured
+) -> None:
+    create_learner("tai_dpt", backbone, NAMES, n_ctx=2, class_specific=True).save("specific")
+    assert run(monkeypatch, "specific --captions corpus.parquet") == 0
+    expected = read_calibration("specific")
+    texts = [text for text, _ in caption_split("val", 600)]
+    rows = [(str(number), None, text) for number, text in enumerate(texts)]
+    corpus_from_rows(rows, NAMES[::-1]).save(Path("turned.parquet"))
+    assert run(monkeypatch, "specific --captions turned.parquet") == 0
+    found = read_calibration("specific")
+    assert found is not None
+    assert expected is not None
+    assert (found.classes, found.slope) == (expected.classes, expected.slope)
+    assert run(monkeypatch, f"specific --captions corpus.parquet --labels {','.join(NAMES[::-1])}") == 2
+    assert "leave out --labels" in capsys.readouterr().err
+
+
 def trained(select: str) -> None:
     from clipprompt.config import load_config
     from clipprompt.training.run import run_training

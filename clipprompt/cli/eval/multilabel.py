@@ -181,11 +181,10 @@ def _published_rows(name: str | None, backbone: str) -> PublishedRows | None:
 def _load_backbone(name: str | None, tag: str | None, prompts: list[str], device: str, precision: str) -> Backbone:
     from clipprompt.backbone import load_backbone
     from clipprompt.evaluation.rows import split_name
-    from clipprompt.learners import load_recorded_backbone, read_description
+    from clipprompt.learners import load_backbone_for
 
     if name is None and prompts:
-        recorded = read_description(split_name(prompts[0])[1])["backbone"]
-        return load_recorded_backbone({**recorded, "pretrained": tag or recorded.get("pretrained")}, device, precision)
+        return load_backbone_for(split_name(prompts[0])[1], None, tag, device, precision)
     return load_backbone(name or "mini", tag, device, precision)
 
 
