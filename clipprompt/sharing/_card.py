@@ -30,9 +30,8 @@ clipprompt export {name} --to {name}.safetensors   # for open_clip alone
 ```python
 from clipprompt import load_learner
 
-learner = load_learner("{name}")                               # loads the backbone as well
-learner = load_learner("{name}", classnames=["zebra", "okapi"])  # {other_classes}
-logits = learner(images)                                       # (B, {n_classes})
+learner = load_learner("{name}")  # loads the backbone as well
+{other_classes}logits = learner(images)  # (B, {n_classes})
 ```
 
 ## Options
@@ -46,6 +45,8 @@ logits = learner(images)                                       # (B, {n_classes}
 {classes}
 ```
 """
+
+_OTHER_CLASSES = 'learner = load_learner("{name}", classnames=["zebra", "okapi"])  # the same prompt, other classes\n'
 
 
 def write_card(repo: str, description: Mapping[str, Any]) -> str:
@@ -68,14 +69,15 @@ def write_card(repo: str, description: Mapping[str, Any]) -> str:
     if name.startswith("hf-hub:"):
         header["base_model"] = name.removeprefix("hf-hub:")
     fixed = bool(description["options"].get("class_specific"))
+    name_here = repo.rpartition("/")[2]
     body = _BODY.format(
         repo=repo,
-        name=repo.rpartition("/")[2],
+        name=name_here,
         method=description["method"],
         backbone=" ".join(filter(None, [public_name(name), tag and public_name(str(tag))])),
         image_size=backbone.get("image_size"),
         n_classes=len(description["classnames"]),
-        other_classes="not this one: it has a context per class" if fixed else "the same prompt, other classes",
+        other_classes="" if fixed else _OTHER_CLASSES.format(name=name_here),
         options=yaml.safe_dump(dict(description["options"]), sort_keys=False, allow_unicode=True) or "{}\n",
         classes="\n".join(_plain(name) for name in description["classnames"]),
     )

@@ -14,7 +14,7 @@ from clipprompt.cli import main
 from clipprompt.config import dump_config, load_config
 from clipprompt.errors import UserError
 from clipprompt.inference.calibration import Calibration, ClassCalibration, read_calibration, write_calibration
-from clipprompt.learners import load_learner
+from clipprompt.learners import create_learner, load_learner
 from clipprompt.sharing.hub import pull, push
 from tests.sharing.hub_stand_in import READ_ONLY, Hub, Repo
 
@@ -126,6 +126,15 @@ def test_the_card_says_what_it_is_and_how_to_load_it(hub: Hub, prompt: Path) -> 
     assert "clipprompt pull me/my-prompt" in body
     assert "cat\ntraffic light\n'dog'\n" in body
     assert body.count("```") % 2 == 0
+
+
+@pytest.mark.parametrize("class_specific", [False, True])
+def test_the_card_offers_other_classes_where_the_prompt_takes_them(
+    hub: Hub, tiny_vit_backbone: Backbone, tmp_path: Path, class_specific: bool
+) -> None:
+    create_learner("coop", tiny_vit_backbone, ["cat", "dog"], class_specific=class_specific, n_ctx=2).save(tmp_path)
+    push(tmp_path, REPO)
+    assert (b"zebra" in sent(hub)["README.md"]) != class_specific
 
 
 def test_a_card_of_ones_own_is_sent_and_one_on_the_hub_is_kept(hub: Hub, prompt: Path) -> None:
