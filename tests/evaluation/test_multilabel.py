@@ -185,6 +185,7 @@ def test_record_that_is_not_finite_is_never_written(tmp_path: Path) -> None:
     assert path.read_text() == "old\n"
 
 
+@pytest.mark.usefixtures("photos")
 def test_real_photos_are_scored_end_to_end(backbone: Backbone, shared: Path) -> None:
     photos = load_coco(shared / "data" / "coco_mini" / "annotations" / "instances_train2017.json")
     records = list(evaluate_multilabel(zero_shot_rows(backbone, photos.classnames), photos, batch_size=16))

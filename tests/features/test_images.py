@@ -122,10 +122,9 @@ def test_a_draft_leaves_other_openers_alone() -> None:
     assert draft_opener(draw, 224) is draw
 
 
-def test_a_draft_moves_the_features_of_photos_by_little(shared: Path) -> None:
+def test_a_draft_moves_the_features_of_photos_by_little(photos: list[Path]) -> None:
     """The tolerance that docs/tagging.md states, on COCO photos of 640 x 480 and the bundled CLIP of 128 pixels."""
     backbone = load_backbone("mini", device="cpu")
-    photos = sorted((shared / "data" / "coco_mini" / "train2017").glob("*.jpg"))
     wanted = Wanted((True,), places=False)
     whole, drafts = (
         torch.cat([encode_images(backbone, batch.images, wanted).pooled[True] for batch in batches])

@@ -66,7 +66,8 @@ def _memory(photos: list[Path]) -> str:
 
 def _photos(folder: Path) -> tuple[list[Path], str]:
     if _PHOTOS.is_dir():
-        return sorted(_PHOTOS.glob("*.jpg")), "80 photos of COCO"
+        photos = sorted(_PHOTOS.glob("*.jpg"))
+        return photos, f"{len(photos)} photos of COCO"
     paths = []
     for number, scene in enumerate(scene_split("test", 80)):
         picture = np.asarray(render_scene(scene, 640).crop((0, 80, 640, 560)), dtype=np.int16)
