@@ -83,8 +83,8 @@ def open_output(path: Path | None) -> Iterator[Write]:
         yield _writer(file, str(path))
 
 
-def check_output(path: Path | None) -> None:
-    """Refuses early what could only fail at the end.
+def check_output(path: Path | None, option: str = "-o") -> None:
+    """Refuses early what could only fail at the end; ``option`` is what errors call it.
 
     Raises:
         UserError: if the output cannot be a file.
@@ -92,13 +92,13 @@ def check_output(path: Path | None) -> None:
     if path is None:
         return
     if str(path) == "-":
-        raise UserError("-o - would be a file named -; leave out -o for stdout")
+        raise UserError(f"{option} - would be a file named -; leave out {option} for stdout")
     if path.exists() and not path.is_file():
-        raise UserError(f"-o {path} is not a file; name one, or leave out -o and redirect stdout")
+        raise UserError(f"{option} {path} is not a file; name one, or leave out {option} and redirect stdout")
     for folder in path.parents:
         if folder.exists():
             if not os.access(folder, os.W_OK) or not folder.is_dir():
-                raise UserError(f"-o {path}: {folder} is not a folder that can be written to")
+                raise UserError(f"{option} {path}: {folder} is not a folder that can be written to")
             return
 
 

@@ -51,6 +51,18 @@ def pick_branch(scores: Scores, branch: str | None = None, merge: float | None =
     return name, there[name]
 
 
+def asked_of(files: Sequence[Scores], branch: str | None, merge: float | None) -> list[tuple[str | None, float | None]]:
+    """The branch and the merging that each file is asked for.
+
+    Beside a file with both branches, one with nothing but ``scores`` gives these whatever is asked of the others, so
+    that a learner with two branches and one with a single score can be an ensemble.
+    """
+    some_have_both = any({"global", "local"} <= set(scores.by_branch) for scores in files)
+    return [
+        (None, None) if some_have_both and set(scores.by_branch) == {"merged"} else (branch, merge) for scores in files
+    ]
+
+
 def _check_merge(merge: float, both: bool, branch: str | None, there: dict[str, ScoreMatrix]) -> None:
     if not 0 <= merge <= 1:
         raise UserError(f"--merge {merge:g}: the weight of the local branch lies in 0..1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from clipprompt.evaluation.combine import MERGE, check_weights, ensemble, pick_branch
+from clipprompt.evaluation.combine import MERGE, asked_of, check_weights, ensemble, pick_branch
 from clipprompt.evaluation.measures import THRESHOLD, Measures, measure, sigmoid
 from clipprompt.evaluation.metrics import ScoreMatrix
 from clipprompt.evaluation.normalise import TRANSDUCTIVE, normalise
@@ -50,7 +50,7 @@ def evaluate_scores(
         UserError: as these functions.
     """
     shares = check_weights(weights, len(files))
-    picked = [pick_branch(scores, branch, merge) for scores in files]
+    picked = [pick_branch(scores, *asked) for scores, asked in zip(files, asked_of(files, branch, merge), strict=True)]
     matrices = [normalise(matrix, how) for _, matrix in picked]
     name, matrix = picked[0][0], matrices[0]
     alone = len(files) == 1

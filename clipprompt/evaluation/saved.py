@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from clipprompt.errors import UserError
-from clipprompt.evaluation.combine import check_same_set, check_weights
+from clipprompt.evaluation.combine import asked_of, check_same_set, check_weights
 from clipprompt.evaluation.evaluate import Evaluated, evaluate_scores
 from clipprompt.evaluation.measures import THRESHOLD
 from clipprompt.evaluation.multilabel import title
@@ -92,15 +92,15 @@ def evaluate_files(
     named = [(str(path), read_scores(path)) for path in paths]
     check_same_set(named)
     classnames = next((scores.classnames for _, scores in named if scores.classnames), ())
+    every = [scores for _, scores in named]
     records = []
-    for name, scores in named:
+    for (name, scores), (own_branch, own_merge) in zip(named, asked_of(every, branch, merge), strict=True):
         try:
-            numbers = evaluate_scores([scores], branch=branch, merge=merge, how=how, threshold=threshold)
+            numbers = evaluate_scores([scores], branch=own_branch, merge=own_merge, how=how, threshold=threshold)
         except UserError as error:
             raise UserError(f"{name}: {error}") from error
         records.append(_record(_title(name, scores, numbers["branch"]), [(name, scores)], [1.0], numbers, classnames))
     if len(named) > 1:
-        every = [scores for _, scores in named]
         numbers = evaluate_scores(every, branch=branch, merge=merge, how=how, weights=shares, threshold=threshold)
         text = ", ".join(f"{share / sum(shares):.3g}" for share in shares)
         records.append(_record(f"ensemble ({text})", named, shares, numbers, classnames))

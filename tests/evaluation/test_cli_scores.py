@@ -63,6 +63,8 @@ def unit(scores: np.ndarray) -> np.ndarray:
         ("a.npz b.npz --weights 0.1 0.9", lambda: mean(0.1 * unit((A + B) / 2) + 0.9 * unit(B))),
         ("a.npz b.npz --weights 0.1,0.9", lambda: mean(0.1 * unit((A + B) / 2) + 0.9 * unit(B))),
         ("--weights 0.1 0.9 a.npz b.npz", lambda: mean(0.1 * unit((A + B) / 2) + 0.9 * unit(B))),
+        ("a.npz b.npz --merge 0.2", lambda: mean(unit(0.8 * A + 0.2 * B) + unit(B))),
+        ("a.npz b.npz --branch global", lambda: mean(unit(A) + unit(B))),
         ("a.npz --weights 9 1 b.npz", lambda: mean(0.9 * unit((A + B) / 2) + 0.1 * unit(B))),
     ],
 )
@@ -163,6 +165,8 @@ BAD = [
     ("b.npz --format xml", "unknown format 'xml'"),
     ("b.npz --metrics some", "unknown metrics 'some'"),
     ("b.npz --plot ap.doc", "cannot draw ap.doc"),
+    ("b.npz --plot b.npz/ap.png", "--plot b.npz/ap.png: b.npz is not a folder that can be written to"),
+    ("b.npz --per-class .", "--per-class . is not a file"),
 ]
 
 

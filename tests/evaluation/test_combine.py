@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from clipprompt.errors import UserError
-from clipprompt.evaluation.combine import check_same_set, ensemble, pick_branch
+from clipprompt.evaluation.combine import asked_of, check_same_set, ensemble, pick_branch
 from clipprompt.evaluation.scores import Scores
 
 TARGETS = np.array([[1, 0], [0, 1], [-1, 1]], dtype=np.int8)
@@ -111,3 +111,10 @@ def test_files_of_other_shapes_are_one_line() -> None:
 
 def test_names_that_one_file_lacks_are_not_compared() -> None:
     check_same_set([("a", BOTH), ("b", replace(BOTH, classnames=(), ids=()))])
+
+
+def test_a_file_with_scores_alone_joins_files_with_branches() -> None:
+    alone = Scores({"merged": LOCAL}, TARGETS)
+    assert asked_of([BOTH, alone], "local", None) == [("local", None), (None, None)]
+    assert asked_of([alone, BOTH], None, 0.3) == [(None, None), (None, 0.3)]
+    assert asked_of([alone, alone], "local", None) == [("local", None)] * 2

@@ -19,8 +19,11 @@ Plot = Annotated[
 ]
 
 
-def check_output(output_format: str, metrics: str, threshold: float, how: str, plot: Path | None) -> None:
-    """Finds wrong requests before anything is loaded."""
+def check_request(
+    output_format: str, metrics: str, threshold: float, how: str, plot: Path | None, **files: Path | None
+) -> None:
+    """Finds wrong requests, and files that cannot be written (by their options' names), before anything is loaded."""
+    from clipprompt.cli._writing import check_output
     from clipprompt.evaluation.measures import check_threshold
     from clipprompt.evaluation.normalise import check_normalisation
     from clipprompt.reports._figure import check_path
@@ -32,3 +35,5 @@ def check_output(output_format: str, metrics: str, threshold: float, how: str, p
     check_normalisation(how)
     if plot is not None:
         check_path(plot)
+    for name, path in {"plot": plot, **files}.items():
+        check_output(path, f"--{name.replace('_', '-')}")

@@ -9,7 +9,7 @@ import typer
 
 from clipprompt.cli._options import Device, Draft, Pretrained, Workers
 from clipprompt.cli._show import show_records
-from clipprompt.cli.eval._options import Format, Metrics, Normalise, PerClass, Plot, Threshold, check_output
+from clipprompt.cli.eval._options import Format, Metrics, Normalise, PerClass, Plot, Threshold, check_request
 
 if TYPE_CHECKING:
     from clipprompt.backbone import Backbone
@@ -118,7 +118,8 @@ def multilabel(
     from clipprompt.evaluation.rows import load_rows, zero_shot_rows
     from clipprompt.features.image_cache import default_cache_folder
 
-    check_output(output_format, metrics, threshold, normalise, plot)
+    files = {"per_class": per_class, "output": output, "save_predictions": save_predictions}
+    check_request(output_format, metrics, threshold, normalise, plot, **files)
     branches = branch or ["global", "merged"]
     check_branches(branches)
     _check_one_row(save_predictions, prompts or [])

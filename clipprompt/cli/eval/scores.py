@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from clipprompt.cli._show import show_records
-from clipprompt.cli.eval._options import Format, Metrics, Normalise, PerClass, Plot, Threshold, check_output
+from clipprompt.cli.eval._options import Format, Metrics, Normalise, PerClass, Plot, Threshold, check_request
 
 if TYPE_CHECKING:
     from clipprompt.evaluation.saved import SavedRecord
@@ -88,7 +88,7 @@ def scores(
     from clipprompt.reports.per_class import write_per_class
     from clipprompt.reports.plots import plot_average_precision
 
-    check_output(output_format, metrics, threshold, normalise, plot)
+    check_request(output_format, metrics, threshold, normalise, plot, per_class=per_class)
     check_branches([] if branch is None else [branch])
     records = evaluate_files(
         files, branch=branch, merge=merge, how=normalise, weights=_parse_weights(weights), threshold=threshold
@@ -120,5 +120,5 @@ def _show(records: list[SavedRecord], output_format: str, metrics: str) -> None:
     else:
         show_records(records, output_format, None, metrics)
     if records[-1]["probabilities"] is None:
-        text = "no CF1, OF1, ECE: normalised or ensembled scores are no probabilities"
+        text = "no CF1, OF1, ECE: these scores are no probabilities any more"
         typer.echo(f"clipprompt: {text}", err=True)
