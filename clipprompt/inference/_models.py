@@ -47,5 +47,6 @@ def with_classes(learner: Learner, classnames: Sequence[str]) -> Learner:
     generator = torch.Generator().manual_seed(0)  # of parameters that are overwritten at once
     other = type(learner)(learner.backbone, learner.options, generator, len(learner.classnames))
     other.load_state_dict(learner.state_dict(), strict=True)
+    other.classnames = learner.classnames  # so that class-specific contexts know whose they are
     other.set_classes(classnames)
     return other

@@ -55,13 +55,25 @@ class ContextLearner(Learner):
         return ClassPrompts(*(getattr(self, f"_{part}") for part in ClassPrompts._fields))
 
     def _embed_classes(self, names: list[str]) -> None:
-        if self.ctx.dim() == 3 and len(names) != len(self.ctx):
+        if self.ctx.dim() == 3:
+            self._check_owners(names)
+        for part, value in build_class_prompts(self.backbone, names, self._n_context)._asdict().items():
+            setattr(self, f"_{part}", value)
+
+    def _check_owners(self, names: list[str]) -> None:
+        """Class-specific contexts stay with their classes: one may be spelt anew, none may take another's context."""
+        if len(names) != len(self.ctx):
             raise UserError(
                 f"class-specific contexts were made for {len(self.ctx)} classes and cannot serve {len(names)}; "
                 "use class_specific=False for prompts that take any class list"
             )
-        for part, value in build_class_prompts(self.backbone, names, self._n_context)._asdict().items():
-            setattr(self, f"_{part}", value)
+        owners = {name.replace("_", " ").casefold(): number for number, name in enumerate(self.classnames, 1)}
+        for number, name in enumerate(names, 1):
+            if (own := owners.get(name.casefold(), number)) != number:
+                raise UserError(
+                    f"class-specific contexts stay with their classes: {name!r} is class {own} of the prompt, not "
+                    f"{number}; leave the class names out, or give them in the prompt's order"
+                )
 
 
 def build_class_prompts(backbone: Backbone, names: list[str], n_ctx: int) -> ClassPrompts:

@@ -181,6 +181,12 @@ def test_a_prompt_takes_any_labels_and_stays_as_it_is(backbone: Backbone, paths:
     assert Tagger(backbone, learner).labels == ("cat", "dog")
 
 
+def test_no_class_is_tagged_with_the_context_of_another(backbone: Backbone) -> None:
+    learner = create_learner("tai_dpt", backbone, ["cat", "dog"], n_ctx=2, class_specific=True)
+    with pytest.raises(UserError, match="'dog' is class 2 of the prompt, not 1"):
+        Tagger(None, learner, ["dog", "cat"])
+
+
 def test_a_prompt_folder_brings_labels_and_backbone(prompts: Path, paths: list[Path]) -> None:
     tags = Tagger(None, prompts)
     assert tags.labels == ("cat", "tree", "dog")

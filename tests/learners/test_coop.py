@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
-from clipprompt.learners import create_learner
+from clipprompt.learners import create_learner, load_learner
 from clipprompt.learners.coop import CoOp
 from tests.conftest import Golden, assert_close
 from tests.learners import _golden
@@ -101,6 +102,21 @@ def test_words_start_class_specific_contexts_too(tiny_vit_backbone: Backbone) ->
     ctx = learner.state_dict()["ctx"]
     assert ctx.shape == (2, 4, 128)
     assert torch.equal(ctx[0], ctx[1])
+
+
+@pytest.mark.parametrize("names", [["dog", "cat", "bus"], ["lorry", "Cat", "dog"]])
+def test_class_specific_contexts_stay_with_their_classes(
+    tiny_vit_backbone: Backbone, tmp_path: Path, names: list[str]
+) -> None:
+    learner = create_learner("coop", tiny_vit_backbone, ["cat", "dog", "bus"], n_ctx=2, class_specific=True)
+    learner.save(tmp_path)
+    for take in (learner.set_classes, lambda names: load_learner(tmp_path, tiny_vit_backbone, names)):
+        with pytest.raises(
+            UserError, match=r"'(dog|Cat)' is class [12] of the prompt"
+        ):
+            take(names)
+    learner.set_classes(["Cat", "puppy", "bus"])
+    assert learner.classnames == ("Cat", "puppy", "bus")
 
 
 def test_class_specific_contexts_refuse_another_number_of_classes(tiny_vit_backbone: Backbone, texts: Texts) -> None:
