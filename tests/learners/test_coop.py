@@ -111,9 +111,7 @@ def test_class_specific_contexts_stay_with_their_classes(
     learner = create_learner("coop", tiny_vit_backbone, ["cat", "dog", "bus"], n_ctx=2, class_specific=True)
     learner.save(tmp_path)
     for take in (learner.set_classes, lambda names: load_learner(tmp_path, tiny_vit_backbone, names)):
-        with pytest.raises(
-            UserError, match=r"'(dog|Cat)' is class [12] of the prompt"
-        ):
+        with pytest.raises(UserError, match=r"'(dog|Cat)' is class [12] of the prompt"):
             take(names)
     learner.set_classes(["Cat", "puppy", "bus"])
     assert learner.classnames == ("Cat", "puppy", "bus")
