@@ -102,9 +102,9 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     try:
         with replace_file(path) as part:
             part.write_bytes(data)
-    except OSError as error:
+    except UserError as error:
         kept = f"; the last checkpoint, {path}, is kept" if path.exists() else ""
-        raise UserError(f"cannot write {path}: {error.strerror or error}{kept}") from error
+        raise UserError(f"{error}{kept}") from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
