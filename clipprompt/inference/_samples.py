@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from clipprompt.datasets import MultiLabelImages
-from clipprompt.datasets.decoding import decode_in_order
 from clipprompt.errors import UserError
+from clipprompt.features.images import image_batches
 from clipprompt.learners import Learner
 from clipprompt.progress import track
 
@@ -50,28 +49,14 @@ def image_samples(learner: Learner, dataset: MultiLabelImages, *, workers: int =
     Raises:
         UserError: if the backbone has no transform, or no image can be read.
     """
-    transform = learner.backbone.preprocess
-    if transform is None:
-        raise UserError(f"backbone {learner.backbone.name} has no image transform")
     rows = draw(np.arange(len(dataset)), most).tolist()
-    read, skipped, scores, waiting = list[int](), list[str](), list[Any](), list[torch.Tensor]()
-
-    def score() -> None:
-        if waiting:
-            images = torch.stack(waiting).to(learner.backbone.device)
-            scores.append(learner.logits_from(learner.encode_images(images)).float().cpu().numpy())
-            waiting.clear()
-
-    decoded = decode_in_order(rows, lambda row: transform(dataset[row]), workers=workers, ahead=_BATCH)
-    for row, result in track(decoded, "scoring", total=len(rows), unit="images"):
-        if isinstance(result, UserError):
-            skipped.append(str(result))
-            continue
-        read.append(row)
-        waiting.append(result)
-        if len(waiting) == _BATCH:
-            score()
-    score()
+    read, skipped, scores = list[int](), list[str](), list[npt.NDArray[np.float32]]()
+    stream = image_batches(learner.backbone, rows, lambda row: dataset[row], batch_size=_BATCH, workers=workers)
+    for batch in track(stream, "Scoring", total=-(-len(rows) // _BATCH), unit="batches"):
+        skipped += [str(error) for _, error in batch.unreadable]
+        if batch.items:
+            read += batch.items
+            scores.append(learner.logits_from(learner.encode_images(batch.images)).float().cpu().numpy())
     if not scores:
         raise UserError(f"{dataset.name}: none of its {len(rows)} images can be read; the first: {skipped[0]}")
     source = f"{len(read):,} of {len(dataset):,} images of {dataset.name}"

@@ -65,7 +65,7 @@ class ContextLearner(Learner):
         if len(names) != len(self.ctx):
             raise UserError(
                 f"class-specific contexts were made for {len(self.ctx)} classes and cannot serve {len(names)}; "
-                "use class_specific=False for prompts that take any class list"
+                "leave the class names out, or train with class_specific=False for prompts that take any list"
             )
         owners = {name.replace("_", " ").casefold(): number for number, name in enumerate(self.classnames, 1)}
         for number, name in enumerate(names, 1):
