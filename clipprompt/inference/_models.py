@@ -6,11 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from clipprompt.backbone import Backbone, load_backbone
 from clipprompt.errors import UserError
-from clipprompt.learners import Learner, create_learner, load_learner
+from clipprompt.learners import Learner, create_learner, load_learner, with_classes
 
 Prompts = Learner | str | os.PathLike[str]
 
@@ -40,13 +38,3 @@ def learner_for(
     if model is None:
         raise UserError("there is neither a prompt nor a backbone; give one of them")
     return create_learner("zero_shot", model, labels), None
-
-
-def with_classes(learner: Learner, classnames: Sequence[str]) -> Learner:
-    """Another learner with the same prompt and its own class names."""
-    generator = torch.Generator().manual_seed(0)  # of parameters that are overwritten at once
-    other = type(learner)(learner.backbone, learner.options, generator, len(learner.classnames))
-    other.load_state_dict(learner.state_dict(), strict=True)
-    other.classnames = learner.classnames  # so that class-specific contexts know whose they are
-    other.set_classes(classnames)
-    return other

@@ -28,10 +28,10 @@ from clipprompt.features.images import (
     what_learners_read,
 )
 from clipprompt.inference._choice import Threshold, chosen, thresholds_for
-from clipprompt.inference._models import Prompts, learner_for, with_classes
+from clipprompt.inference._models import Prompts, learner_for
 from clipprompt.inference._tags import ImageTags, Tag
 from clipprompt.inference.calibration import read_calibration, warn_if_calibrated_elsewhere
-from clipprompt.learners import DenseLearner, ImageFeatures, Learner
+from clipprompt.learners import DenseLearner, ImageFeatures, Learner, load_learner
 
 __all__ = ["ImageTags", "Tag", "Tagger"]
 
@@ -104,8 +104,8 @@ class Tagger:
             warn_if_calibrated_elsewhere(folder, self.calibration, self.backbone)
         self.thresholds = thresholds_for(threshold, self.calibration, self.labels)
         self._learners = [self.learner]
-        if self.calibration is not None:
-            self._learners.append(with_classes(self.learner, self.calibration.reference))
+        if folder is not None and self.calibration is not None:
+            self._learners.append(load_learner(folder, self.backbone, self.calibration.reference))
         self._transform = check_loading(self.backbone, batch_size, workers)
         self._wanted = what_learners_read(self._learners)
         if not heat_maps and self.learner.branch == "global":  # no places are read

@@ -42,6 +42,7 @@ __all__ = [
     "load_learner",
     "load_recorded_backbone",
     "read_description",
+    "with_classes",
 ]
 
 
@@ -120,7 +121,7 @@ def load_learner(
     Args:
         folder: written by ``learner.save``, or a run folder.
         backbone: the CLIP to use, on any device and in any precision; None loads the recorded one.
-        classnames: other class names than the recorded ones.
+        classnames: other class names than the recorded ones; see :func:`with_classes`.
 
     Raises:
         UserError: if the folder is not a prompt, is broken, or does not fit the backbone.
@@ -137,9 +138,37 @@ def load_learner(
         raise UserError(f"{path / DESCRIPTION}: {error}") from error
     learner.load_state_dict(read_weights(path, learner, recorded), strict=True)
     warn_if_another_backbone(recorded, backbone, path)
-    if classnames is not None:
-        learner.set_classes(classnames)
-    return learner
+    return learner if classnames is None else with_classes(learner, classnames)
+
+
+def with_classes(learner: Learner, classnames: Sequence[str]) -> Learner:
+    """Another learner with the same prompt and its own class names.
+
+    Class-specific contexts go with their classes: some of the learner's classes, in any order, take theirs along.
+
+    Raises:
+        UserError: as ``set_classes``; class-specific contexts serve no class but their own.
+    """
+    state, rows = learner.state_dict(), _rows_of(learner, classnames)
+    if rows is not None:
+        state = {key: value[rows] if value.dim() == 3 else value for key, value in state.items()}
+    n_classes = len(learner.classnames if rows is None else rows)
+    generator = torch.Generator().manual_seed(0)  # of parameters that are overwritten at once
+    other = type(learner)(learner.backbone, learner.options, generator, n_classes)
+    other.load_state_dict(state, strict=True)
+    other.classnames = learner.classnames if rows is None else ()  # so that contexts know whose they are
+    other.set_classes(classnames)
+    return other
+
+
+def _rows_of(learner: Learner, classnames: Sequence[str]) -> list[int] | None:
+    """Where the contexts of classes stand, if contexts are class-specific and all the classes are the learner's own."""
+    if not getattr(learner.options, "class_specific", False):
+        return None
+    own = {name.casefold(): row for row, name in enumerate(check_classnames(learner.classnames))}
+    rows = [own.get(name.casefold()) for name in check_classnames(classnames)]
+    found = [row for row in rows if row is not None]
+    return found if len(found) == len(rows) else None
 
 
 def load_recorded_backbone(recorded: dict[str, Any], device: str = "auto", precision: str | None = None) -> Backbone:

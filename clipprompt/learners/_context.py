@@ -65,7 +65,7 @@ class ContextLearner(Learner):
         if len(names) != len(self.ctx):
             raise UserError(
                 f"class-specific contexts were made for {len(self.ctx)} classes and cannot serve {len(names)}; "
-                "leave the class names out, or train with class_specific=False for prompts that take any list"
+                "take some of its own, or train with class_specific=False for prompts that take any class"
             )
         owners = {name.replace("_", " ").casefold(): number for number, name in enumerate(self.classnames, 1)}
         for number, name in enumerate(names, 1):

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
-from clipprompt.learners import create_learner, load_learner
+from clipprompt.learners import create_learner, load_learner, with_classes
 from clipprompt.learners.coop import CoOp
 from tests.conftest import Golden, assert_close
 from tests.learners import _golden
@@ -105,16 +105,35 @@ def test_words_start_class_specific_contexts_too(tiny_vit_backbone: Backbone) ->
 
 
 @pytest.mark.parametrize("names", [["dog", "cat", "bus"], ["lorry", "Cat", "dog"]])
-def test_class_specific_contexts_stay_with_their_classes(
-    tiny_vit_backbone: Backbone, tmp_path: Path, names: list[str]
-) -> None:
+def test_class_specific_contexts_stay_with_their_classes(tiny_vit_backbone: Backbone, names: list[str]) -> None:
     learner = create_learner("coop", tiny_vit_backbone, ["cat", "dog", "bus"], n_ctx=2, class_specific=True)
-    learner.save(tmp_path)
-    for take in (learner.set_classes, lambda names: load_learner(tmp_path, tiny_vit_backbone, names)):
-        with pytest.raises(UserError, match=r"'(dog|Cat)' is class [12] of the prompt"):
-            take(names)
+    with pytest.raises(UserError, match=r"'(dog|Cat)' is class [12] of the prompt"):
+        learner.set_classes(names)
     learner.set_classes(["Cat", "puppy", "bus"])
     assert learner.classnames == ("Cat", "puppy", "bus")
+
+
+@pytest.mark.parametrize("names", [["bus", "Cat", "traffic_light"], ["traffic light"], ["dog", "cat"]])
+def test_class_specific_contexts_go_with_some_of_their_classes(
+    tiny_vit_backbone: Backbone, tmp_path: Path, names: list[str]
+) -> None:
+    own = ["cat", "dog", "bus", "traffic light"]
+    learner = create_learner("coop", tiny_vit_backbone, own, n_ctx=2, class_specific=True)
+    learner.save(tmp_path)
+    rows = [own.index(name.lower().replace("_", " ")) for name in names]
+    for some in (with_classes(learner, names), load_learner(tmp_path, tiny_vit_backbone, names)):
+        assert some.classnames == tuple(names)
+        torch.testing.assert_close(some.class_features(), learner.class_features()[rows])
+        some.save(tmp_path / "some")
+        again = load_learner(tmp_path / "some", tiny_vit_backbone)
+        torch.testing.assert_close(again.class_features(), some.class_features())
+    assert learner.classnames == tuple(own)
+
+
+def test_class_specific_contexts_serve_no_new_class_beside_some_of_theirs(tiny_vit_backbone: Backbone) -> None:
+    learner = create_learner("coop", tiny_vit_backbone, ["cat", "dog", "bus"], n_ctx=2, class_specific=True)
+    with pytest.raises(UserError, match="made for 3 classes and cannot serve 2"):
+        with_classes(learner, ["cat", "zebra"])
 
 
 def test_class_specific_contexts_refuse_another_number_of_classes(tiny_vit_backbone: Backbone, texts: Texts) -> None:
