@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,3 +29,13 @@ Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda
 Precision = Annotated[
     str | None, typer.Option(metavar="NAME", help="fp32, bf16 or fp16", show_default="the prompt's, or fp32")
 ]
+Root = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="of a named set, in its official layout", show_default=False)
+]
+Images = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="the pictures", show_default="where the set's layout has them")
+]
+Difficult = Annotated[
+    str, typer.Option(metavar="WHAT", help="VOC's difficult objects: unknown (official) or negative (as TaI-DPT)")
+]
+SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="leave out images whose file is missing")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipprompt.cli._options import BackboneName, Device, Precision, Pretrained, Workers
+from clipprompt.cli._options import BackboneName, Device, Images, Precision, Pretrained, Root, Workers
 
 if TYPE_CHECKING:
     from clipprompt.captions.corpus import Corpus
@@ -34,8 +34,8 @@ def calibrate(
     dataset: Annotated[
         str | None, typer.Option("--dataset", "-d", metavar="DATA", help="labelled images, as for `eval multilabel`")
     ] = None,
-    images: Annotated[Path | None, typer.Option(metavar="FOLDER", help="the pictures of DATA")] = None,
-    root: Annotated[Path | None, typer.Option(metavar="FOLDER", help="the folder of a named set")] = None,
+    images: Images = None,
+    root: Root = None,
     labels: Annotated[
         str | None,
         typer.Option(

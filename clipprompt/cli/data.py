@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from clipprompt.cli._options import Difficult, Images, Root, SkipMissing, Workers
 from clipprompt.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,20 +47,13 @@ def list_sets() -> None:
 @app.command()
 def check(
     dataset: Annotated[str, typer.Argument(metavar="DATA", help=DATA, show_default=False)],
-    root: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="of a named set, as `data list` shows it", show_default=False)
-    ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="the pictures", show_default="where the set's layout has them"),
-    ] = None,
+    root: Root = None,
+    images: Images = None,
     decode: Annotated[bool, typer.Option("--decode", help="decode every picture too: minutes for a large set")] = False,
     per_class: Annotated[bool, typer.Option("--per-class", help="print how many images have each class")] = False,
-    difficult: Annotated[
-        str, typer.Option(metavar="NAME", help="VOC's difficult objects: unknown, or negative as in TaI-DPT's code")
-    ] = "unknown",
-    skip_missing: Annotated[bool, typer.Option("--skip-missing", help="leave missing pictures out")] = False,
-    workers: Annotated[int, typer.Option(min=0, metavar="N", help="threads that decode")] = 4,
+    difficult: Difficult = "unknown",
+    skip_missing: SkipMissing = False,
+    workers: Workers = 4,
 ) -> None:
     """Check that a set is whole; name the first thing that is not.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipprompt.cli._options import Device, Draft, Pretrained, Workers
+from clipprompt.cli._options import Device, Difficult, Draft, Images, Pretrained, Root, SkipMissing, Workers
 from clipprompt.cli._show import show_records
 from clipprompt.cli.eval._options import Format, Metrics, Normalise, PerClass, Plot, Threshold, check_request
 
@@ -24,13 +24,8 @@ DATASET = (
 
 def multilabel(
     dataset: Annotated[str, typer.Option("--dataset", "-d", metavar="DATA", help=DATASET, show_default=False)],
-    root: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="of a named set, in its official layout", show_default=False)
-    ] = None,
-    images: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="the pictures", show_default="beside the file, as COCO has them"),
-    ] = None,
+    root: Root = None,
+    images: Images = None,
     classes: Annotated[
         str | None,
         typer.Option(metavar="LIST", help='voc2007, coco2014, nuswide, a file or "a,b"', show_default="all of DATA"),
@@ -75,12 +70,8 @@ def multilabel(
             metavar="FILE.npz", help="write the scores of the prompt, or without one of zero-shot CLIP, for eval scores"
         ),
     ] = None,
-    difficult: Annotated[
-        str, typer.Option(metavar="WHAT", help="VOC's difficult objects: unknown (official) or negative (as TaI-DPT)")
-    ] = "unknown",
-    skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="leave out images whose file is missing")
-    ] = False,
+    difficult: Difficult = "unknown",
+    skip_missing: SkipMissing = False,
     drop_unlabelled: Annotated[bool, typer.Option("--drop-unlabelled", help="leave out images without labels")] = False,
     scenes: Annotated[int, typer.Option(min=1, metavar="N", help="with mini: how many scenes")] = 500,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="images encoded together")] = 64,
