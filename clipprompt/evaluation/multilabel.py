@@ -15,7 +15,7 @@ from clipprompt.evaluation.evaluate import Evaluated, evaluate_scores
 from clipprompt.evaluation.measures import THRESHOLD
 from clipprompt.evaluation.provenance import Pass, describe_pass
 from clipprompt.evaluation.scores import Scores
-from clipprompt.evaluation.scoring import BRANCHES, score_images
+from clipprompt.evaluation.scoring import BRANCHES, is_cacheable, score_images
 
 if TYPE_CHECKING:
     from clipprompt.learners import Learner
@@ -141,8 +141,8 @@ def score_rows(
         seen,
         n_skipped=len(found.skipped),
         seconds=time.perf_counter() - start,
-        draft=draft,
-        cached=cache is not None and dataset.open_item is open_image,
+        draft=draft and dataset.open_item is open_image,
+        cached=cache is not None and is_cacheable((row.learner for row in rows), dataset),
     )
     scores = []
     for key, row in keyed.items():

@@ -6,7 +6,7 @@ dropped after the batch is scored, or kept in a cache on disk; in memory stays o
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
@@ -105,6 +105,11 @@ def score_images(
     return scored
 
 
+def is_cacheable(learners: Iterable[Learner], dataset: MultiLabelImages) -> bool:
+    """Whether features can be kept: those of image files, for learners whose image side is frozen."""
+    return dataset.open_item is open_image and all(learner.image_side_is_frozen for learner in learners)
+
+
 def _check(learners: Mapping[Key, Learner], dataset: MultiLabelImages) -> None:
     if not learners:
         raise UserError("there is no learner to score with")
@@ -127,7 +132,7 @@ def _batches(
     frozen = [learner for learner in learners.values() if learner.image_side_is_frozen]
     wanted = what_learners_read(frozen)
     opener = draft_opener(dataset.open_item, backbone.image_size) if draft else dataset.open_item
-    if cache is not None and dataset.open_item is open_image and len(frozen) == len(learners):
+    if cache is not None and is_cacheable(learners.values(), dataset):
         settings = f"draft at {backbone.image_size}" if draft else "whole"
         store = ImageCache(backbone, dataset.items, opener, cache, settings)
         store.fill(batch_size=batch_size, workers=workers)

@@ -55,7 +55,6 @@ class ImageCache:
 
     Attributes:
         folder: of this entry.
-        nbytes: its size on disk.
     """
 
     def __init__(self, backbone: Backbone, files: Sequence[Path], opener: Opener, folder: Path, settings: str) -> None:
@@ -86,7 +85,6 @@ class ImageCache:
             raise UserError(f"{error}; --cache FOLDER takes another place, --no-cache does without") from error
         self._rows: npt.NDArray[np.float16] = self._store.rows.reshape(len(files), self._n_rows, width)
         self._unreadable: dict[int, UserError] = {}
-        self.nbytes = int(self._rows.nbytes)
 
     def missing(self) -> list[int]:
         """The numbers of the files whose features are not there, ascending."""

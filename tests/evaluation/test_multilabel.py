@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from clipprompt.backbone import Backbone
-from clipprompt.datasets import MultiLabelImages, load_coco
+from clipprompt.datasets import MultiLabelImages, load_coco, open_image
 from clipprompt.errors import UserError
 from clipprompt.evaluation.metrics import average_precision
 from clipprompt.evaluation.multilabel import Row, evaluate_multilabel, measure_rows, score_rows
@@ -193,3 +193,17 @@ def test_real_photos_are_scored_end_to_end(backbone: Backbone, shared: Path) -> 
     assert all(len(record["average_precision"]) == 80 for record in records)
     chance = (photos.targets == 1).mean(axis=0).mean()
     assert all(0.3 * chance < record["mean_average_precision"] < 0.5 for record in records)
+
+
+@pytest.mark.parametrize("what", ["image files", "drawn scenes", "a learnt image side"])
+def test_only_what_went_through_the_cache_is_recorded_as_cached(
+    backbone: Backbone, pictures: MultiLabelImages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    rows = make_rows(backbone)
+    if what == "drawn scenes":
+        pictures = replace(pictures, open_item=lambda path: open_image(path))
+    if what == "a learnt image side":
+        monkeypatch.setattr(rows[-1].learner, "image_side_is_frozen", False, raising=False)
+    scored = score_rows(rows, pictures, cache=tmp_path / "cache", draft=True)
+    assert scored.facts["cached"] == (tmp_path / "cache").exists() == (what == "image files")
+    assert scored.facts["draft"] == (what != "drawn scenes")

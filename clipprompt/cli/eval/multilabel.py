@@ -107,6 +107,7 @@ def multilabel(
     from clipprompt.datasets import load_dataset
     from clipprompt.evaluation.multilabel import check_branches, measure_rows, score_rows
     from clipprompt.evaluation.rows import load_rows, zero_shot_rows
+    from clipprompt.evaluation.scoring import is_cacheable
     from clipprompt.features.image_cache import default_cache_folder
 
     files = {"per_class": per_class, "output": output, "save_predictions": save_predictions}
@@ -133,8 +134,8 @@ def multilabel(
     try:
         scored = score_rows(rows, labelled, batch_size=batch_size, workers=workers, cache=folder, draft=draft)
     except KeyboardInterrupt:
-        goes_on = "" if folder is None else f"; the same command goes on with the features in {folder}"
-        typer.echo(f"stopped{goes_on}", err=True)
+        kept = folder is not None and is_cacheable((row.learner for row in rows), labelled)
+        typer.echo("stopped" + (f"; the same command goes on with the features in {folder}" if kept else ""), err=True)
         raise typer.Exit(130) from None
     records = list(measure_rows(scored, branches, how=normalise, threshold=threshold))
     # Before the files: what was computed is not lost with a full disk.
