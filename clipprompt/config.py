@@ -53,6 +53,20 @@ class DataConfig(_Section):
         default=False, description="add template sentences of each class: true, or a YAML file of them"
     )
     keep_empty: bool = Field(default=False, description="train also on captions that name no class")
+    dataset: str | None = Field(
+        default=None,
+        description="labelled images: a folder of class folders, a table, a COCO file, a named set, or mini",
+    )
+    root: str | None = Field(default=None, description="folder of a named set, such as voc2007")
+    images: str | None = Field(default=None, description="folder of the pictures, where it is not the data's own")
+    n_images: int = Field(default=500, gt=0, description="for mini, how many scenes are drawn")
+    validation: str | None = Field(
+        default=None, description="labelled images to select an epoch by; none = a part held out of the training images"
+    )
+    augment: Literal["crop_flip", "none"] = Field(
+        default="crop_flip", description="random resized crops and flips, as published, or the evaluation transform"
+    )
+    workers: int = Field(default=4, ge=0, description="threads that decode pictures")
     cache: str | None = Field(
         default=None, description="folder for encoded captions, shared by runs; none = memory or run folder"
     )
@@ -83,12 +97,18 @@ class TrainConfig(_Section):
     seed: int = Field(
         default=1, ge=0, lt=2**31, description="of the prompts' start, of the batches and of the validation split"
     )
-    select: Literal["last", "val_loss", "val_map"] = Field(
-        default="last", description="which epoch is kept: the last, or the best on captions held out for validation"
+    select: Literal["last", "val", "val_loss", "val_map"] = Field(
+        default="last",
+        description="which epoch is kept: the last, or the best on a validation split (val: by accuracy or mAP)",
     )
     val_fraction: float = Field(
-        default=0.1, gt=0, lt=1, description="captions held out when select is val_loss or val_map"
+        default=0.1, gt=0, lt=1, description="part held out for validation, unless select is last"
     )
+    views: int = Field(
+        default=0, ge=0, description="augmented views of each picture, computed once; 0 = fresh ones at every step"
+    )
+    devices: int = Field(default=1, ge=1, description="processes that share each batch")
+    compile: bool = Field(default=False, description="compile the towers with torch.compile")
     checkpoint_seconds: float = Field(
         default=60.0, ge=0, description="checkpoint also inside an epoch after this time; 0 = never"
     )

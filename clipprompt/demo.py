@@ -167,7 +167,7 @@ def _encode(learner: Learner, pictures: MultiLabelImages) -> ImageFeatures:
     for start in range(0, len(pictures), 100):
         batch = range(start, min(start + 100, len(pictures)))
         parts.append(learner.encode_images(torch.stack([transform(pictures[i]) for i in batch])))
-    return ImageFeatures(*(torch.cat(pieces) for pieces in zip(*parts, strict=True)))
+    return ImageFeatures(torch.cat([part.global_ for part in parts]), torch.cat([part.local for part in parts]))
 
 
 def _draw(learner: Learner, split: str, path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from open_clip.transformer import ResidualAttentionBlock
+from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,10 +21,6 @@ class KeysValues(NamedTuple):
 
     keys: Tensor
     values: Tensor
-
-    def repeat_each(self, n: int) -> KeysValues:
-        """Repeats every row ``n`` times: (N, …) becomes (N * n, …)."""
-        return KeysValues(*(t[:, None].expand(-1, n, -1, -1, -1).flatten(0, 1) for t in self))
 
 
 def check_blocks(blocks: nn.ModuleList, tower: str) -> None:
@@ -40,12 +36,7 @@ def check_blocks(blocks: nn.ModuleList, tower: str) -> None:
 
 def keys_values(block: ResidualAttentionBlock, states: Tensor) -> KeysValues:
     """Keys and values that ``block`` computes from hidden ``states`` (N, L, width)."""
-    attention = block.attn
-    width = attention.embed_dim
-    keys, values = F.linear(block.ln_1(states), attention.in_proj_weight[width:], attention.in_proj_bias[width:]).chunk(
-        2, dim=-1
-    )
-    return KeysValues(_split_heads(keys, attention.num_heads), _split_heads(values, attention.num_heads))
+    return KeysValues(*_project(block, block.ln_1(states), 1, 3))
 
 
 def run_block(
@@ -53,34 +44,51 @@ def run_block(
     states: Tensor,
     *,
     before: KeysValues | None = None,
+    mask: Tensor | None = None,
     causal: bool = False,
     rows: Tensor | None = None,
-    own: KeysValues | None = None,
 ) -> Tensor:
     """Runs one block.
 
     Args:
         block: the frozen block.
         states: hidden states (N, L, width).
-        before: keys and values standing left of ``states``, which every row may attend to.
-        causal: position i of ``states`` sees only positions up to i (and all of ``before``).
-        rows: (N,) the one position per sequence whose output is wanted; the others serve only as keys and values.
-        own: ``keys_values(block, states)`` where the caller has them already.
+        before: keys and values standing left of ``states``, which every position may attend to. G of them serve N
+            sequences, N / G each, in order.
+        mask: what is added to the attention's logits, (N or 1, L, Lp + L) with Lp positions in ``before``.
+        causal: position i of ``states`` sees only positions up to i; in place of a mask, and without ``before``.
+        rows: (N, M) the positions of each sequence whose output is wanted; the others serve only as keys and values.
 
     Returns:
-        (N, L, width), or (N, 1, width) when ``rows`` is given.
+        (N, L, width), or (N, M, width) when ``rows`` is given.
     """
-    attention = block.attn
-    width, length = attention.embed_dim, states.shape[1]
-    own = own or keys_values(block, states)
-    keys, values = own if before is None else (torch.cat(pair, dim=2) for pair in zip(before, own, strict=True))
-    if rows is not None:
-        states = states.gather(1, rows[:, None, None].expand(-1, 1, states.shape[-1]))
-    queries = F.linear(block.ln_1(states), attention.in_proj_weight[:width], attention.in_proj_bias[:width])
-    mask = _causal_mask(length, keys.shape[2], rows, states.device) if causal else None
-    mixed = F.scaled_dot_product_attention(_split_heads(queries, attention.num_heads), keys, values, attn_mask=mask)
-    mixed = attention.out_proj(mixed.transpose(1, 2).flatten(2))
-    return _feed_forward(block, states + block.ls_1(mixed))
+    return run_block_and_keep(block, states, before=before, mask=mask, causal=causal, rows=rows)[0]
+
+
+def run_block_and_keep(
+    block: ResidualAttentionBlock,
+    states: Tensor,
+    *,
+    before: KeysValues | None = None,
+    mask: Tensor | None = None,
+    causal: bool = False,
+    rows: Tensor | None = None,
+) -> tuple[Tensor, KeysValues]:
+    """``run_block``, and the keys and values that ``states`` have in this block."""
+    normed = block.ln_1(states)
+    if rows is None:
+        queries, *both = _project(block, normed, 0, 3)
+    else:
+        both = _project(block, normed, 1, 3)
+        states, normed = _take(states, rows), _take(normed, rows)
+        (queries,) = _project(block, normed, 0, 1)
+        mask = None if mask is None else _take(mask, rows)
+    own = KeysValues(*both)
+    keys, values = own if before is None else (_join(*pair) for pair in zip(before, own, strict=True))
+    mask = None if mask is None else mask[:, None]  # the same for all heads
+    mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal)
+    states = states + block.ls_1(block.attn.out_proj(mixed.transpose(1, 2).flatten(2)))
+    return _feed_forward(block, states), own
 
 
 def run_value_path(block: ResidualAttentionBlock, states: Tensor) -> Tensor:
@@ -101,20 +109,32 @@ def run_value_path(block: ResidualAttentionBlock, states: Tensor) -> Tensor:
     return _feed_forward(block, states + block.ls_1(attention.out_proj(values)))
 
 
+def _project(block: ResidualAttentionBlock, normed: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
+    """Queries (0), keys (1) and values (2) by heads, those from ``first`` up to ``last`` in one product."""
+    attention = block.attn
+    part = slice(first * attention.embed_dim, last * attention.embed_dim)
+    projected = F.linear(normed, attention.in_proj_weight[part], attention.in_proj_bias[part])
+    split = projected.unflatten(-1, (last - first, attention.num_heads, -1))  # (N, L, parts, heads, width / heads)
+    return split.permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def _join(before: Tensor, own: Tensor) -> Tensor:
+    groups, n = len(before), len(own) // len(before)
+    repeated = before[:, None].expand(-1, n, -1, -1, -1)
+    return torch.cat([repeated, own.unflatten(0, (groups, n))], dim=-2).flatten(0, 1)
+
+
+def _take(x: Tensor, rows: Tensor) -> Tensor:
+    """Positions ``rows`` (N, M) of ``x`` (N or 1, L, …): (N, M, …)."""
+    return x.expand(len(rows), -1, -1).gather(1, rows[..., None].expand(-1, -1, x.shape[-1]))
+
+
 def _feed_forward(block: ResidualAttentionBlock, states: Tensor) -> Tensor:
-    out: Tensor = states + block.ls_2(block.mlp(block.ln_2(states)))
+    hidden = block.mlp.c_fc(block.ln_2(states))
+    if isinstance(block.mlp.gelu, QuickGELU):
+        # x sigmoid(1.702 x) as one function: the backward pass keeps one tensor instead of two.
+        hidden = F.silu(hidden * 1.702) / 1.702
+    else:
+        hidden = block.mlp.gelu(hidden)
+    out: Tensor = states + block.ls_2(block.mlp.c_proj(hidden))
     return out
-
-
-def _split_heads(x: Tensor, heads: int) -> Tensor:
-    split: Tensor = x.unflatten(-1, (heads, -1))
-    return split.transpose(1, 2)
-
-
-def _causal_mask(length: int, n_keys: int, rows: Tensor | None, device: torch.device) -> Tensor:
-    # Boolean (True = may attend), broadcast over heads; the keys end where the states end.
-    columns = torch.arange(n_keys, device=device)
-    if rows is None:
-        own = torch.arange(length, device=device) + n_keys - length
-        return columns <= own[:, None]
-    return columns <= (rows + n_keys - length)[:, None, None, None]

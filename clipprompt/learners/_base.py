@@ -33,10 +33,12 @@ class ImageFeatures(NamedTuple):
     Attributes:
         global_: (B, E).
         local: (B, P, E), one per place; P is 0 where a learner's own image side reads no places.
+        frozen: (B, E) of the tower without prompts, for a learner that holds its own features against them.
     """
 
     global_: Tensor
     local: Tensor
+    frozen: Tensor | None = None
 
 
 class CaptionFeatures(NamedTuple):
@@ -76,6 +78,7 @@ class Learner(nn.Module, ABC):
         backbone: the shared frozen CLIP.
         options: the options in force.
         classnames: in the order of the logits.
+        gathered: what ``end_epoch`` carries from epoch to epoch, by name; checkpoints keep it beside the parameters.
     """
 
     Options: ClassVar[type[LearnerOptions]]
@@ -97,6 +100,7 @@ class Learner(nn.Module, ABC):
         self.backbone = backbone
         self.options = options
         self.classnames: tuple[str, ...] = ()
+        self.gathered: dict[str, Tensor] = {}
         self._remembered: tuple[list[tuple[Tensor, int]], Tensor] | None = None
 
     @property
@@ -190,6 +194,12 @@ class Learner(nn.Module, ABC):
         """
         features = self.encode_captions(inputs) if self.trains_on == "captions" else self.encode_images(inputs)
         return self.loss_from(features, labels.to(self.backbone.device))
+
+    def end_epoch(self, epoch: int, n_epochs: int) -> None:
+        """Called by training after each epoch, counted from 0, for learners that average over epochs."""
+
+    def end_training(self) -> None:
+        """Called by training after the last epoch, before the prompts are kept, unless another epoch's are selected."""
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes ``prompt.safetensors`` and ``prompt.json``: the parameters, method, options, class names, backbone.

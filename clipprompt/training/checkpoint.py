@@ -1,7 +1,8 @@
 """Where a run stands: prompts, momentum, position. One safetensors file, replaced as a whole; never a pickle.
 
-Tensors are named ``prompt/NAME``, ``momentum/NAME`` and, when epochs are selected by validation, ``best/NAME``. The
-numbers beside them are JSON in the file's own header, so that both always belong together.
+Tensors are named ``prompt/NAME``, ``momentum/NAME``, ``gathered/NAME`` for what a learner carries from epoch to epoch
+and, when epochs are selected by validation, ``best/NAME``. The numbers beside them are JSON in the file's own header,
+so that both always belong together.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from clipprompt.errors import UserError
 from clipprompt.files import replace_file
+from clipprompt.learners import Learner
 
 _HEADER = "clipprompt"
+_GROUPS = ("prompt", "momentum", "gathered", "best")
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,12 @@ class Checkpoint:
     position: Position
     prompt: dict[str, Tensor]
     momentum: dict[str, Tensor] = field(default_factory=dict)
+    gathered: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
 
 
 def take_checkpoint(
-    position: Position, learner: nn.Module, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor]
+    position: Position, learner: Learner, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor]
 ) -> Checkpoint:
     """Collects the state of a run. A parameter that never had a gradient has no momentum."""
     momentum = {
@@ -66,11 +70,11 @@ def take_checkpoint(
         for name, parameter in learner.named_parameters()
         if optimizer.state.get(parameter, {}).get("momentum_buffer") is not None
     }
-    return Checkpoint(position, dict(learner.named_parameters()), momentum, dict(best))
+    return Checkpoint(position, dict(learner.named_parameters()), momentum, dict(learner.gathered), dict(best))
 
 
-def restore_checkpoint(checkpoint: Checkpoint, learner: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Puts prompts and momentum back, bit by bit.
+def restore_checkpoint(checkpoint: Checkpoint, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
+    """Puts prompts, momentum and what the learner gathered back, bit by bit.
 
     Raises:
         UserError: if the checkpoint's parameters are not this learner's.
@@ -79,6 +83,7 @@ def restore_checkpoint(checkpoint: Checkpoint, learner: nn.Module, optimizer: to
     shapes = {name: tuple(tensor.shape) for name, tensor in parameters.items()}
     if shapes != {name: tuple(tensor.shape) for name, tensor in checkpoint.prompt.items()}:
         raise UserError(f"the checkpoint has other parameters than this learner ({', '.join(sorted(shapes))})")
+    learner.gathered = {name: tensor.to(learner.backbone.device) for name, tensor in checkpoint.gathered.items()}
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(checkpoint.prompt[name])
@@ -92,7 +97,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         UserError: if it cannot be written; the old one is still there.
     """
-    groups = {"prompt": checkpoint.prompt, "momentum": checkpoint.momentum, "best": checkpoint.best}
+    groups = {group: getattr(checkpoint, group) for group in _GROUPS}
     tensors = {
         f"{group}/{name}": tensor.detach().cpu().contiguous()
         for group, of in groups.items()
@@ -113,7 +118,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         UserError: if the file is missing, damaged, or not a checkpoint of ours.
     """
-    groups: dict[str, dict[str, Tensor]] = {"prompt": {}, "momentum": {}, "best": {}}
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             position = Position(**json.loads((file.metadata() or {})[_HEADER]))
@@ -122,4 +127,4 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 groups[group][name] = file.get_tensor(key)
     except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
         raise UserError(f"{path} is not a readable checkpoint; remove it to start the run again") from error
-    return Checkpoint(position, groups["prompt"], groups["momentum"], groups["best"])
+    return Checkpoint(position, **groups)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -26,6 +26,31 @@ Features = Any
 """``CaptionFeatures`` or ``ImageFeatures``: what the learner's ``loss_from`` takes."""
 
 
+class TrainingData(Protocol):
+    """N labelled samples, in batches whose order depends on the seed and the epoch alone.
+
+    Attributes:
+        is_encoded: batches hold features, for ``Learner.loss_from``; otherwise images (B, 3, H, W), for
+            ``Learner.loss``.
+    """
+
+    @property
+    def is_encoded(self) -> bool:
+        """See the class."""
+
+    def __len__(self) -> int:
+        """N."""
+
+    def n_batches(self, batch_size: int) -> int:
+        """Batches of an epoch."""
+
+    def batches(self, epoch: int, seed: int, batch_size: int, start: int = 0) -> Iterator[tuple[Any, Tensor]]:
+        """Shuffled batches of an epoch, from a batch on: inputs and multi-hot labels (B, C)."""
+
+    def in_order(self, batch_size: int) -> Iterator[tuple[Any, Tensor]]:
+        """All samples in their own order, not augmented, the last batch smaller."""
+
+
 @dataclass(frozen=True)
 class FeatureData:
     """N samples: each an item of a cache, with labels.
@@ -39,6 +64,7 @@ class FeatureData:
         device: where batches go.
     """
 
+    is_encoded: ClassVar[bool] = True
     cache: FeatureCache
     items: Ints
     labels: Sequence[Sequence[int]]

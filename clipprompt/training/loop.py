@@ -1,7 +1,8 @@
 """The one training loop.
 
     for every epoch:   lr = schedule(epoch)
-      for every batch: loss = learner.loss_from(features, labels); SGD step        (features are cached, prompts learn)
+      for every batch: loss = learner.loss_from(features, labels)  where features are cached
+                       loss = learner.loss(images, labels)         where each view is fresh; then an SGD step
       validation score -> metrics.jsonl -> checkpoint
 
 Cut off anywhere and gone on with, it gives the same numbers bit by bit: the order of the batches depends on the seed
@@ -33,7 +34,7 @@ from clipprompt.training.checkpoint import (
     save_checkpoint,
     take_checkpoint,
 )
-from clipprompt.training.data import FeatureData
+from clipprompt.training.data import TrainingData
 from clipprompt.training.metrics_log import MetricsLog, open_metrics
 from clipprompt.training.schedule import learning_rate
 from clipprompt.training.validation import validate
@@ -58,11 +59,11 @@ class TrainResult:
 
 def train(
     learner: Learner,
-    data: FeatureData,
+    data: TrainingData,
     config: TrainConfig,
     *,
     folder: Path | None = None,
-    validation: FeatureData | None = None,
+    validation: TrainingData | None = None,
     run: str = "",
     stop: StopRequest | None = None,
 ) -> TrainResult:
@@ -70,7 +71,7 @@ def train(
 
     Args:
         learner: its parameters are changed; everything else is frozen.
-        data: cached features with labels, of captions or of images.
+        data: labelled samples: cached features of captions or images, or images.
         config: the optimisation.
         folder: for ``metrics.jsonl``, events and ``checkpoints/``; a checkpoint there is gone on from. None: no files.
         validation: held-out data, needed when ``config.select`` is not ``last``.
@@ -103,10 +104,10 @@ class _Session:
     def __init__(
         self,
         learner: Learner,
-        data: FeatureData,
+        data: TrainingData,
         config: TrainConfig,
         folder: Path | None,
-        validation: FeatureData | None,
+        validation: TrainingData | None,
         run: str,
         stop: StopRequest,
     ) -> None:
@@ -117,7 +118,8 @@ class _Session:
             learner.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
         self.model = self.fabric.setup_module(learner)
-        self.model.mark_forward_method("loss_from")
+        for method in ("loss", "loss_from"):
+            self.model.mark_forward_method(method)
         self.optimizer: Any = self.fabric.setup_optimizers(self.sgd)
         self.position, self.best = Position(run=run), dict[str, Tensor]()
         self.path = folder / "checkpoints" / "last.safetensors" if folder is not None else None
@@ -140,7 +142,9 @@ class _Session:
                 for loss in self.run_epoch(epoch, log):
                     bar.update(task, advance=1, note=f"epoch {epoch + 1}/{self.config.epochs}  loss {loss:.4g}")
                 losses.append(self.end_epoch(epoch, n_batches, log))
-        if self.config.select != "last":
+        if self.config.select == "last":
+            self.learner.end_training()
+        else:
             self.restore_best()
         epoch = self.config.epochs if self.config.select == "last" else self.position.best_epoch
         return TrainResult(self.position.step, epoch, losses, time.monotonic() - started)
@@ -151,8 +155,8 @@ class _Session:
             group["lr"] = learning_rate(epoch, self.config)
         saved = clock = time.monotonic()
         start = self.position.batch
-        for features, labels in self.data.batches(epoch, self.config.seed, self.config.batch_size, start):
-            loss = self.step(features, labels)
+        for inputs, labels in self.data.batches(epoch, self.config.seed, self.config.batch_size, start):
+            loss = self.step(inputs, labels)
             now = time.monotonic()
             self.position = replace(
                 self.position,
@@ -171,9 +175,9 @@ class _Session:
                 self.stop.raise_if_asked(f"stopped at epoch {epoch + 1}, batch {self.position.batch}")
             yield loss
 
-    def step(self, features: Any, labels: Tensor) -> float:
+    def step(self, inputs: Any, labels: Tensor) -> float:
         """One optimiser step; returns the loss before it."""
-        loss = self.model.loss_from(features, labels)
+        loss = (self.model.loss_from if self.data.is_encoded else self.model.loss)(inputs, labels)
         value = float(loss.item())
         if not math.isfinite(value):
             raise self.diverged(f"the loss is {value}")
@@ -187,6 +191,7 @@ class _Session:
     def end_epoch(self, epoch: int, n_batches: int, log: MetricsLog | None) -> float:
         """Scores, logs and saves a finished epoch; returns its mean loss."""
         position, values = self.position, dict[str, float]()
+        self.learner.end_epoch(epoch, self.config.epochs)
         if self.validation is not None and self.config.select != "last":
             values = validate(self.learner, self.validation, self.config.batch_size)
             score = -values["val_loss"] if self.config.select == "val_loss" else values["val_map"]

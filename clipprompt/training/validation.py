@@ -6,11 +6,11 @@ import torch
 
 from clipprompt.evaluation.metrics import average_precision
 from clipprompt.learners import Learner
-from clipprompt.training.data import FeatureData
+from clipprompt.training.data import TrainingData
 
 
 @torch.no_grad()
-def validate(learner: Learner, data: FeatureData, batch_size: int) -> dict[str, float]:
+def validate(learner: Learner, data: TrainingData, batch_size: int) -> dict[str, float]:
     """Mean loss and mAP of a learner on held-out samples.
 
     Args:
@@ -22,7 +22,8 @@ def validate(learner: Learner, data: FeatureData, batch_size: int) -> dict[str, 
         ``val_loss`` and ``val_map`` (0..1, mean over the classes that occur).
     """
     total, logits, targets = 0.0, [], []
-    for features, labels in data.in_order(batch_size):
+    for inputs, labels in data.in_order(batch_size):
+        features = inputs if data.is_encoded else learner.encode_images(inputs)
         total += learner.loss_from(features, labels).item() * len(labels)
         logits.append(learner.logits_from(features).cpu())
         targets.append(labels.cpu().long())
