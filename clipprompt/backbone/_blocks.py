@@ -78,12 +78,12 @@ def run_block_and_keep(
     normed = block.ln_1(states)
     if rows is None:
         queries, *both = _project(block, normed, 0, 3)
+        own = KeysValues(*both)
     else:
-        both = _project(block, normed, 1, 3)
+        own = KeysValues(*_project(block, normed, 1, 3))
         states, normed = _take(states, rows), _take(normed, rows)
         (queries,) = _project(block, normed, 0, 1)
         mask = None if mask is None else _take(mask, rows)
-    own = KeysValues(*both)
     keys, values = own if before is None else (_join(*pair) for pair in zip(before, own, strict=True))
     mask = None if mask is None else mask[:, None]  # the same for all heads
     mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal)
@@ -114,8 +114,11 @@ def _project(block: ResidualAttentionBlock, normed: Tensor, first: int, last: in
     attention = block.attn
     part = slice(first * attention.embed_dim, last * attention.embed_dim)
     projected = F.linear(normed, attention.in_proj_weight[part], attention.in_proj_bias[part])
-    split = projected.unflatten(-1, (last - first, attention.num_heads, -1))  # (N, L, parts, heads, width / heads)
-    return split.permute(2, 0, 3, 1, 4).unbind(0)
+    split: Tensor = projected.unflatten(
+        -1, (last - first, attention.num_heads, -1)
+    )  # (N, L, parts, heads, width / heads)
+    parts: tuple[Tensor, ...] = split.permute(2, 0, 3, 1, 4).unbind(0)
+    return parts
 
 
 def _join(before: Tensor, own: Tensor) -> Tensor:
@@ -130,11 +133,11 @@ def _take(x: Tensor, rows: Tensor) -> Tensor:
 
 
 def _feed_forward(block: ResidualAttentionBlock, states: Tensor) -> Tensor:
-    hidden = block.mlp.c_fc(block.ln_2(states))
-    if isinstance(block.mlp.gelu, QuickGELU):
-        # x sigmoid(1.702 x) as one function: the backward pass keeps one tensor instead of two.
-        hidden = F.silu(hidden * 1.702) / 1.702
-    else:
-        hidden = block.mlp.gelu(hidden)
-    out: Tensor = states + block.ls_2(block.mlp.c_proj(hidden))
+    activate = _quick_gelu if isinstance(block.mlp.gelu, QuickGELU) else block.mlp.gelu
+    out: Tensor = states + block.ls_2(block.mlp.c_proj(activate(block.mlp.c_fc(block.ln_2(states)))))
     return out
+
+
+def _quick_gelu(x: Tensor) -> Tensor:
+    """X sigmoid(1.702 x), written so that the backward pass keeps one tensor instead of two."""
+    return F.silu(x * 1.702) / 1.702

@@ -3,7 +3,7 @@ r"""The text tower, wrapped once: embeddings in, joint-space features out, with 
     classes      [start][ctx ctx ctx ctx][cat . end]            prefix (G, Lp, d)      suffix (C, Ls, d)
                  \______ prefix ________/\_ suffix _/
                            |                                    layer by layer: keys and values of the prefix
-                 keys, values --------> read by C suffixes      layer by layer: each class's own suffix
+                 keys, values --------> read by C suffixes      layer by layer: the suffixes, packed into rows
                                              |
                                         end token -> ln_final -> projection        (G, C, E)
 
@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from clipprompt.backbone._blocks import KeysValues, check_blocks, keys_values, run_block
+from clipprompt.backbone._blocks import KeysValues, check_blocks, keys_values, run_block, run_block_and_keep
+from clipprompt.backbone._packing import Packing, pack
 from clipprompt.errors import UserError
 
-# Positions whose activations are held for the backward pass: about half a megabyte each in ViT-B/16's text tower.
+# Positions whose activations are held for the backward pass: a quarter of a megabyte each in ViT-B/16's text tower.
 POSITIONS_AT_ONCE = 8192
 
 
@@ -90,7 +91,7 @@ class TextTower:
         prefix: Tensor | None = None,
         deep: Tensor | None = None,
         *,
-        chunk_size: int | None = None,
+        positions_at_once: int | None = None,
     ) -> Tensor:
         """Features of C texts that share a left part, once for each of G left parts.
 
@@ -100,8 +101,9 @@ class TextTower:
             prefix: shared left parts (G, Lp, d), start token first; None when the suffix is the whole text.
             deep: prompts that replace positions 1..n of the prefix before layers 1, 2, …:
                 (J-1, n, d) or (J-1, G, n, d).
-            chunk_size: classes computed at a time, their activations recomputed in the backward pass. None: as many
-                as fit into ``POSITIONS_AT_ONCE``, so that a thousand classes do not need the memory of a thousand.
+            positions_at_once: positions computed at a time. Of several such chunks only one holds its activations, the
+                others compute them again in the backward pass, so that a thousand classes, or many left parts, do not
+                need the memory of all. None: ``POSITIONS_AT_ONCE``.
 
         Returns:
             float32 (C, E), or (G, C, E) when there is a prefix. Not normalised.
@@ -109,27 +111,24 @@ class TextTower:
         Raises:
             ValueError: if deep prompts are given without a prefix that holds them.
         """
-        if prefix is None:
-            if deep is not None:
-                raise ValueError("deep prompts need a prefix that they replace")
-            keys: list[KeysValues] | None = None
-            groups, offset = 1, 0
-        else:
-            keys = self._run_prefix(prefix, deep)
-            groups, offset = prefix.shape[0], prefix.shape[1]
-        used = int(ends.max()) + 1
-        states = suffix[..., :used, :] + self._positions[offset : offset + used].float()
-        states = states.expand(groups, *states.shape[-3:]).to(self.dtype)
-        n_classes = states.shape[1]
-        step = chunk_size or max(1, POSITIONS_AT_ONCE // (groups * states.shape[2]))
+        if prefix is None and deep is not None:
+            raise ValueError("deep prompts need a prefix that they replace")
+        keys = None if prefix is None else self._run_prefix(prefix, deep)
+        groups, offset = (1, 0) if prefix is None else prefix.shape[:2]
+        packing = pack(tuple((ends + 1).tolist()), suffix.device)
+        states = self._embed_packed(suffix, packing, offset).expand(groups, -1, -1, -1)
+        mask = _additive(F.pad(packing.sees(), (offset, 0), value=True), self.dtype)
+        rows, length = packing.texts.shape
+        pieces = _pieces(groups, rows, length, positions_at_once or POSITIONS_AT_ONCE)
         parts = []
-        for start in range(0, n_classes, step):
-            inputs = (states[:, start : start + step], ends[start : start + step], keys)
-            if step < n_classes and torch.is_grad_enabled():
-                parts.append(checkpoint(self._run_suffix, *inputs, use_reentrant=False))
-            else:
+        for piece in pieces:
+            inputs = _cut(states, mask, packing.ends, keys, *piece)
+            # The backward pass begins with the last piece, so it may keep what it has computed.
+            if piece == pieces[-1] or not torch.is_grad_enabled():
                 parts.append(self._run_suffix(*inputs))
-        features = torch.cat(parts, dim=1)
+            else:
+                parts.append(checkpoint(self._run_suffix, *inputs, use_reentrant=False))
+        features = torch.cat(parts).reshape(groups, rows * packing.ends.shape[1], -1).index_select(1, packing.order)
         return features if prefix is not None else features[0]
 
     def encode_tokens(self, tokens: Tensor) -> Tensor:
@@ -168,6 +167,14 @@ class TextTower:
             states = run_block(block, states, causal=True)
         return self._project(states)
 
+    def _embed_packed(self, suffix: Tensor, packing: Packing, offset: int) -> Tensor:
+        """Hidden states (1 or G, R, K, d) of the suffixes, positions added, where ``packing`` puts them."""
+        length = suffix.shape[-2]
+        source = packing.texts.clamp(min=0) * length + packing.places
+        flat = suffix.flatten(-3, -2).expand(suffix.shape[0] if suffix.dim() == 4 else 1, -1, -1)
+        embedded = flat.index_select(1, source.flatten()).reshape(len(flat), *source.shape, self.width)
+        return (embedded + self._positions[offset + packing.places].float()).to(self.dtype)
+
     def _run_prefix(self, prefix: Tensor, deep: Tensor | None) -> list[KeysValues]:
         states = (prefix + self._positions[: prefix.shape[1]].float()).to(self.dtype)
         keys = []
@@ -175,20 +182,20 @@ class TextTower:
             if deep is not None and 1 <= layer <= deep.shape[0]:
                 prompts = deep[layer - 1].to(states.dtype).expand(states.shape[0], -1, -1)
                 states = torch.cat([states[:, :1], prompts, states[:, 1 + prompts.shape[1] :]], dim=1)
-            keys.append(keys_values(block, states))
-            if layer + 1 < self.n_layers:  # what the last layer makes of the prefix is read by nobody
-                states = run_block(block, states, causal=True, own=keys[-1])
+            if layer + 1 < self.n_layers:
+                states, kept = run_block_and_keep(block, states, causal=True)
+            else:  # what the last layer makes of the prefix is read by nobody
+                kept = keys_values(block, states)
+            keys.append(kept)
         return keys
 
-    def _run_suffix(self, states: Tensor, ends: Tensor, keys: list[KeysValues] | None) -> Tensor:
-        groups, n_classes = states.shape[:2]
-        states = states.flatten(0, 1)
-        rows = ends.repeat(groups)
+    def _run_suffix(self, states: Tensor, mask: Tensor, ends: Tensor, keys: list[KeysValues] | None) -> Tensor:
+        """Features (N M, E) at the ``ends`` (N, M) of N rows (N, K, d)."""
         for layer, block in enumerate(self._blocks):
-            before = keys[layer].repeat_each(n_classes) if keys is not None else None
-            last = layer + 1 == self.n_layers
-            states = run_block(block, states, before=before, causal=True, rows=rows if last else None)
-        return self._project(states[:, 0]).reshape(groups, n_classes, -1)
+            before = None if keys is None else keys[layer]
+            read = ends if layer + 1 == self.n_layers else None
+            states = run_block(block, states, before=before, mask=mask, rows=read)
+        return self._project(states).flatten(0, 1)
 
     def _project(self, states: Tensor) -> Tensor:
         states = self._final_norm(states)
@@ -206,3 +213,25 @@ def _common_prefix(tokens: Tensor, ends: Tensor) -> int:
     differs = (tokens != tokens[:1]).any(dim=0).int()
     length = int(differs.argmax()) if bool(differs.any()) else tokens.shape[1]
     return min(length, int(ends.min()))
+
+
+def _additive(sees: Tensor, dtype: torch.dtype) -> Tensor:
+    return torch.zeros(sees.shape, dtype=dtype, device=sees.device).masked_fill_(~sees, -torch.inf)
+
+
+def _pieces(groups: int, rows: int, length: int, positions: int) -> list[tuple[slice, slice]]:
+    """Cuts (groups, rows) of ``length`` positions each: several groups at a time, or parts of the rows of one."""
+    n_rows = max(1, min(rows, positions // length))
+    n_groups = max(1, positions // (rows * length))
+    starts = ((g, r) for g in range(0, groups, n_groups) for r in range(0, rows, n_rows))
+    return [(slice(g, g + n_groups), slice(r, r + n_rows)) for g, r in starts]
+
+
+def _cut(
+    states: Tensor, mask: Tensor, ends: Tensor, keys: list[KeysValues] | None, groups: slice, rows: slice
+) -> tuple[Tensor, Tensor, Tensor, list[KeysValues] | None]:
+    """The part of some groups and rows, as sequences one after another."""
+    states = states[groups, rows]
+    mask, ends = mask[rows].repeat(len(states), 1, 1), ends[rows].repeat(len(states), 1)
+    keys = None if keys is None else [KeysValues(*(t[groups] for t in layer)) for layer in keys]
+    return states.flatten(0, 1), mask, ends, keys

@@ -79,9 +79,9 @@ def test_text_prompts_match_golden(tiny_vit_backbone: Backbone, golden: Callable
 
 
 @pytest.mark.parametrize("n_shared", [1, 2, 5])
-@pytest.mark.parametrize("chunk_size", [None, 1, 3])
+@pytest.mark.parametrize("positions", [None, 1, 12])
 def test_shared_prefix_equals_full_texts_forward_and_backward(
-    tiny_vit_backbone: Backbone, n_shared: int, chunk_size: int | None
+    tiny_vit_backbone: Backbone, n_shared: int, positions: int | None
 ) -> None:
     tower = tiny_vit_backbone.text
     generator = torch.Generator().manual_seed(n_shared)
@@ -93,7 +93,7 @@ def test_shared_prefix_equals_full_texts_forward_and_backward(
     for share in (True, False):
         left, right = prefix.clone().requires_grad_(), suffix.clone().requires_grad_()
         if share:
-            features = tower.encode(right, ends, left, chunk_size=chunk_size)
+            features = tower.encode(right, ends, left, positions_at_once=positions)
         else:
             full = [torch.cat([one.expand(4, -1, -1), right], dim=1) for one in left]
             features = torch.stack([tower.encode(text, ends + n_shared) for text in full])
