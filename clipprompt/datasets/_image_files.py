@@ -86,6 +86,13 @@ def reason(error: BaseException) -> str:
     return printable(str(error)) or type(error).__name__
 
 
+@cache
+def image_endings() -> tuple[str, ...]:
+    """What the names of pictures end in. HEIC cannot be read, but is better named than passed over in silence."""
+    known = Image.registered_extensions()
+    return (*sorted(ending for ending, name in known.items() if name in _FORMATS), ".heic", ".heif")
+
+
 def _what_it_is(path: str | os.PathLike[str]) -> str:
     with open(path, "rb") as file:  # noqa: PTH123
         head = file.read(256)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clipprompt.datasets._checks import MissingPicturesError
 from clipprompt.datasets.coco import load_coco
+from clipprompt.datasets.folders import SPLITS, find_splits, load_class_folders
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.datasets.labels import load_labels
 from clipprompt.datasets.nuswide import load_nuswide
@@ -33,8 +34,9 @@ def load_dataset(
 
     Args:
         spec: a named set with an optional split (``voc2007``, ``voc2007:trainval``, ``coco2014:val``, ``coco2017``,
-            ``nuswide:test``), ``coco:FILE.json`` (COCO instances), ``folder:FILE.csv`` (or ``.tsv``, ``.jsonl``), or
-            ``mini`` with an optional split, as in ``mini:test``. The prefix may be left out of a file name.
+            ``nuswide:test``), ``coco:FILE.json`` (COCO instances), ``folder:FILE.csv`` (or ``.tsv``, ``.jsonl``), a
+            folder with a sub-folder per class (``photos``, or ``photos:train`` where it holds splits), or ``mini``
+            with an optional split, as in ``mini:test``. The prefix may be left out of a file's or folder's name.
         images: the folder of the pictures; see the readers for their defaults.
         root: the folder of a named set, in its official layout.
         classnames: the classes to keep, in this order; all of them by default.
@@ -61,6 +63,10 @@ def load_dataset(
         if images is not None:
             raise UserError(f"--images {images} has no use with the drawn scenes of {spec!r}; leave it out")
         dataset = load_scenes(value or "test", n_images)
+    elif kind == "classes":
+        if images is not None:
+            raise UserError(f"--images {images} has no use with {spec!r}, which holds its pictures; leave it out")
+        dataset = load_class_folders(*_folder_and_split(value))
     elif kind == "folder":
         dataset = load_labels(value, images, classnames=classnames, skip_missing=skip_missing)
     else:
@@ -81,20 +87,47 @@ def parse_named(spec: str) -> tuple[Specification, str]:
     return SPECIFICATIONS[kind], SPECIFICATIONS[kind].check_split(value)
 
 
+def training_split(spec: str) -> str:
+    """The set to train on that ``spec`` means: a named set without a split is its training split.
+
+    Raises:
+        UserError: for a test split, which nothing is trained or selected on.
+    """
+    kind, value = _parse(spec)
+    if kind == "mini" or kind in SPECIFICATIONS:
+        splits = ("train",) if kind == "mini" else tuple(SPECIFICATIONS[kind].splits)
+        value = value or ("trainval" if "trainval" in splits else "train")
+    elif kind == "classes":
+        folder, value = _folder_and_split(value)
+        kind, value = folder, value or ("train" if "train" in find_splits(Path(folder)) else "")
+    else:
+        return spec
+    if value == "test":
+        raise UserError(f"{spec!r} is a test split, and nothing is learnt or selected on one; name another split")
+    return f"{kind}:{value}" if value else kind
+
+
+def _folder_and_split(value: str) -> tuple[str, str]:
+    folder, _, split = value.rpartition(":")
+    return (folder, split) if split in SPLITS and folder else (value, "")
+
+
 def _parse(spec: str) -> tuple[str, str]:
     kind, colon, value = spec.partition(":")
     if kind.lower() in SPECIFICATIONS:
         return kind.lower(), value
     if spec == "mini" or (colon and kind in READERS and (value or kind == "mini")):
-        return kind, value
+        return ("classes", value) if kind == "folder" and Path(_folder_and_split(value)[0]).is_dir() else (kind, value)
     suffix = Path(spec).suffix.lower()
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix], spec
+    if spec and (Path(_folder_and_split(spec)[0]).exists() or "/" in spec):
+        return "classes", spec
     names = ", ".join(SPECIFICATIONS)
     hint = nearest(kind.lower(), SPECIFICATIONS)
     raise UserError(
         f"unknown dataset {spec!r}{hint}; give {names} (with --root), "
-        "coco:FILE.json, folder:FILE.csv (or .tsv, .jsonl), or mini[:test]"
+        "coco:FILE.json, folder:FILE.csv (or .tsv, .jsonl), a folder of class folders, or mini[:test]"
     )
 
 
