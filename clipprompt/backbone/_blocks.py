@@ -76,14 +76,15 @@ def run_block_and_keep(
 ) -> tuple[Tensor, KeysValues]:
     """``run_block``, and the keys and values that ``states`` have in this block."""
     normed = block.ln_1(states)
-    if rows is None:
+    if before is None and rows is None:
         queries, *both = _project(block, normed, 0, 3)
         own = KeysValues(*both)
-    else:
+    else:  # apart, so that the backward pass does not keep keys and values twice, alone and joined
         own = KeysValues(*_project(block, normed, 1, 3))
-        states, normed = _take(states, rows), _take(normed, rows)
+        if rows is not None:
+            states, normed = _take(states, rows), _take(normed, rows)
+            mask = None if mask is None else _take(mask, rows)
         (queries,) = _project(block, normed, 0, 1)
-        mask = None if mask is None else _take(mask, rows)
     keys, values = own if before is None else (_join(*pair) for pair in zip(before, own, strict=True))
     mask = None if mask is None else mask[:, None]  # the same for all heads
     mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=causal)
