@@ -31,8 +31,7 @@ def load_scenes(
     Raises:
         UserError: for an unknown split, or a number of scenes that it does not hold.
     """
-    if split not in IMAGE_SPLITS:
-        raise UserError(f"the mini world has no image split {split!r}; choose one of {', '.join(IMAGE_SPLITS)}")
+    check_split(split)
     seeds = split_seeds(split, n_images)
     return MultiLabelImages(
         name=f"mini:{split}",
@@ -42,6 +41,16 @@ def load_scenes(
         ids=tuple(f"{split}/{seed}" for seed in seeds),
         open_item=partial(_draw, size=size),
     )
+
+
+def check_split(split: str) -> None:
+    """Refuses splits that hold no pictures.
+
+    Raises:
+        UserError: with the splits that do.
+    """
+    if split not in IMAGE_SPLITS:
+        raise UserError(f"the mini world has no image split {split!r}; choose one of {', '.join(IMAGE_SPLITS)}")
 
 
 def _draw(seed: int, size: int) -> Image.Image:

@@ -19,6 +19,7 @@ __all__ = [
     "Clutter",
     "Scene",
     "SceneObject",
+    "sample_object_scene",
     "sample_scene",
     "scene_split",
     "split_seeds",
@@ -105,9 +106,7 @@ def sample_scene(seed: int, kinds: Sequence[str] = KINDS) -> Scene:
     Raises:
         UserError: for a kind that the mini world does not have.
     """
-    for kind in kinds:
-        if kind not in ALL:
-            raise UserError(f"the mini world draws no {kind!r}{nearest(kind, KINDS)}; it draws {', '.join(KINDS)}")
+    _check_kinds(kinds)
     rng = Random(seed)
     background = rng.choice(tuple(BACKGROUNDS))
     horizon = rng.uniform(0.72, 0.88) if background == "sky" else rng.uniform(0.36, 0.58)
@@ -119,6 +118,30 @@ def sample_scene(seed: int, kinds: Sequence[str] = KINDS) -> Scene:
     dim = rng.uniform(0.72, 1.1)
     light = (dim * rng.uniform(0.92, 1.08), dim * rng.uniform(0.95, 1.05), dim * rng.uniform(0.9, 1.1))
     return Scene(seed, background, horizon, tuple(objects), clutter, light)
+
+
+def sample_object_scene(seed: int, kinds: Sequence[str] = KINDS) -> Scene:
+    """A scene of one object in full view: the kinds take turns, so that every one is there equally often.
+
+    Args:
+        seed: any integer; the same seed gives the same scene, which is none of ``sample_scene``'s.
+        kinds: the kinds that take turns.
+
+    Raises:
+        UserError: for a kind that the mini world does not have.
+    """
+    _check_kinds(kinds)
+    rng = Random(f"object {seed}")
+    kind = kinds[seed % len(kinds)]
+    horizon = rng.uniform(0.36, 0.58)
+    thing = _sample_object(rng, kind, place(rng, ALL[kind], horizon, rng.uniform(1.1, 1.8), []))
+    return Scene(seed, rng.choice(tuple(BACKGROUNDS)), horizon, (thing,), (), (1.0, 1.0, 1.0))
+
+
+def _check_kinds(kinds: Sequence[str]) -> None:
+    for kind in kinds:
+        if kind not in ALL:
+            raise UserError(f"the mini world draws no {kind!r}{nearest(kind, KINDS)}; it draws {', '.join(KINDS)}")
 
 
 def _sample_objects(rng: Random, background: str, horizon: float, kinds: Sequence[str]) -> list[SceneObject]:
