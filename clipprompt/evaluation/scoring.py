@@ -134,7 +134,7 @@ def _batches(
     opener = draft_opener(dataset.open_item, backbone.image_size) if draft else dataset.open_item
     if cache is not None and is_cacheable(learners.values(), dataset):
         settings = f"draft at {backbone.image_size}" if draft else "whole"
-        store = ImageCache(backbone, dataset.items, opener, cache, settings)
+        store = ImageCache(backbone, dataset.items, opener, cache, settings, wanted.places)
         store.fill(batch_size=batch_size, workers=workers)
         yield from (_Batch(places, features, None, []) for places, features in store.read(wanted, batch_size))
         yield _Batch([], None, None, store.unreadable())

@@ -57,7 +57,15 @@ class ImageCache:
         folder: of this entry.
     """
 
-    def __init__(self, backbone: Backbone, files: Sequence[Path], opener: Opener, folder: Path, settings: str) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        files: Sequence[Path],
+        opener: Opener,
+        folder: Path,
+        settings: str,
+        places: tuple[bool, ...] = (),
+    ) -> None:
         """Opens or begins the entry; nothing is encoded yet.
 
         Args:
@@ -66,14 +74,17 @@ class ImageCache:
             opener: a file to an RGB picture.
             folder: that holds all entries.
             settings: of the opener, for the entry's name.
+            places: the ways of reading places, as in :class:`Wanted`; one that is not the plain one alone has an
+                entry of its own.
 
         Raises:
             UserError: if the folder cannot be written.
         """
         self._backbone, self._files, self._opener = backbone, files, opener
-        self._wanted = everything(backbone)
-        self._n_rows = len(self._wanted.pools) + _n_places(backbone)
-        key = _key(backbone, files, settings)
+        self._wanted = everything(backbone, places)
+        self._sizes = [len(self._wanted.pools), *(_n_places(backbone) + kind for kind in self._wanted.places)]
+        self._n_rows = sum(self._sizes)
+        key = _key(backbone, files, settings, self._wanted.places)
         self.folder = folder / cache_name(key)
         width = backbone.embed_dim
         per_block = min(max(1, int(_BLOCK_BYTES / (self._n_rows * width * 2))), _BLOCK_IMAGES)
@@ -136,14 +147,16 @@ class ImageCache:
         if batch.items:
             features = encode_images(self._backbone, batch.images, self._wanted)
             pooled = torch.stack([features.pooled[kind] for kind in self._wanted.pools], dim=1)
-            self._rows[batch.items] = torch.cat([pooled, features.local], dim=1).half().cpu().numpy()
+            places = [features.local[kind] for kind in self._wanted.places]
+            self._rows[batch.items] = torch.cat([pooled, *places], dim=1).half().cpu().numpy()
         for place, error in batch.unreadable:
             self._rows[place] = np.nan
             self._unreadable[place] = error
 
     def _features(self, rows: torch.Tensor, wanted: Wanted) -> FrozenFeatures:
-        pooled = {kind: rows[:, n] for n, kind in enumerate(self._wanted.pools) if kind in wanted.pools}
-        return FrozenFeatures(pooled, rows[:, len(self._wanted.pools) :])
+        whole, *places = rows.split(self._sizes, dim=1)
+        pooled = {kind: whole[:, n] for n, kind in enumerate(self._wanted.pools) if kind in wanted.pools}
+        return FrozenFeatures(pooled, dict(zip(self._wanted.places, places, strict=True)))
 
 
 def _n_places(backbone: Backbone) -> int:
@@ -152,7 +165,7 @@ def _n_places(backbone: Backbone) -> int:
     return (height // backbone.vision.patch_size) * (width // backbone.vision.patch_size)
 
 
-def _key(backbone: Backbone, files: Sequence[Path], settings: str) -> dict[str, Any]:
+def _key(backbone: Backbone, files: Sequence[Path], settings: str, places: tuple[bool, ...]) -> dict[str, Any]:
     digest = hashlib.sha256()
     for path in files:
         try:
@@ -161,8 +174,9 @@ def _key(backbone: Backbone, files: Sequence[Path], settings: str) -> dict[str, 
         except OSError:
             state = []
         digest.update(json.dumps([str(path.absolute()), *state]).encode())
+    local = " and ".join("local as pooled" if kind else "local" for kind in places)
     return {
-        "kind": "pooled and local features of images, normalised",
+        "kind": f"pooled and {local} features of images, normalised",
         "weights": backbone.fingerprint(),
         "computed": f"torch {torch.__version__} on {backbone.device.type}",
         "precision": backbone.precision,

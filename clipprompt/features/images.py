@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from clipprompt.backbone import Backbone, ImageTransform
 from clipprompt.datasets.decoding import decode_in_order, open_image
 from clipprompt.errors import UserError
-from clipprompt.learners import DenseLearner, ImageFeatures, Learner
+from clipprompt.learners import DenseLearner, ImageFeatures, Learner, project_places
 
 T = TypeVar("T")
 Opener = Callable[[Any], Image.Image]
@@ -31,11 +31,11 @@ class Wanted(NamedTuple):
 
     Attributes:
         pools: the values of ``positional`` with which it is pooled.
-        places: whether the places are projected, for local branches.
+        places: the values of ``places_as_pooled`` with which the places are projected, for local branches; may be none.
     """
 
     pools: tuple[bool, ...]
-    places: bool
+    places: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -44,16 +44,18 @@ class FrozenFeatures:
 
     Attributes:
         pooled: (B, E) by the value of ``positional``.
-        local: (B, P, E); P is 0 where no places were wanted.
+        local: (B, P, E) by the value of ``places_as_pooled``; empty where no places were wanted.
     """
 
     pooled: dict[bool, Tensor]
-    local: Tensor
+    local: dict[bool, Tensor]
 
     def seen_by(self, learner: Learner) -> ImageFeatures:
-        """The features as a learner reads them."""
+        """The features as a learner reads them; P is 0 where its places were not wanted."""
         kind = learner.pools_with_positions
-        return ImageFeatures(self.pooled[kind if kind in self.pooled else not kind], self.local)
+        whole = self.pooled[kind if kind in self.pooled else not kind]
+        none = whole.new_empty(len(whole), 0, whole.shape[-1])
+        return ImageFeatures(whole, self.local.get(learner.places_as_pooled, none))
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,21 @@ def what_learners_read(learners: Iterable[Learner]) -> Wanted:
     """What the trunk must be read for, so that all learners have their features."""
     some = list(learners)
     if not some:
-        return Wanted((True,), False)
+        return Wanted((True,), ())
     differ = some[0].backbone.vision.pools_with_positions
     kinds = {learner.pools_with_positions for learner in some} if differ else {True}
-    return Wanted(tuple(sorted(kinds)), any(isinstance(learner, DenseLearner) for learner in some))
+    places = {learner.places_as_pooled for learner in some if isinstance(learner, DenseLearner)}
+    return Wanted(tuple(sorted(kinds)), tuple(sorted(places)))
 
 
-def everything(backbone: Backbone) -> Wanted:
-    """All that any learner could read from the trunk, for caches that serve them all."""
-    return Wanted((False, True) if backbone.vision.pools_with_positions else (True,), True)
+def everything(backbone: Backbone, places: tuple[bool, ...] = (False,)) -> Wanted:
+    """All that any learner could read from the trunk, for caches that serve them all.
+
+    Args:
+        backbone: tells how many ways of pooling there are.
+        places: the ways of reading places that are kept, each as large as all the rest; none means the plain one.
+    """
+    return Wanted((False, True) if backbone.vision.pools_with_positions else (True,), places or (False,))
 
 
 @torch.no_grad()
@@ -92,9 +100,7 @@ def encode_images(backbone: Backbone, images: Tensor, wanted: Wanted) -> FrozenF
     tower = backbone.vision
     hidden = tower.trunk(images)
     pooled = {kind: F.normalize(tower.pool(hidden, positional=kind), dim=-1) for kind in wanted.pools}
-    first = pooled[wanted.pools[0]]
-    places = F.normalize(tower.project(hidden), dim=-1) if wanted.places else first.new_empty(len(first), 0, 0)
-    return FrozenFeatures(pooled, places)
+    return FrozenFeatures(pooled, {kind: project_places(tower, hidden, as_pooled=kind) for kind in wanted.places})
 
 
 def image_batches(

@@ -109,7 +109,7 @@ class Tagger:
         self._transform = check_loading(self.backbone, batch_size, workers)
         self._wanted = what_learners_read(self._learners)
         if not heat_maps and self.learner.branch == "global":  # no places are read
-            self._wanted = self._wanted._replace(places=False)
+            self._wanted = self._wanted._replace(places=())
         self._top_k, self._heat_maps, self._thumbnails = top_k, heat_maps, thumbnails
         self._batch_size, self._workers = batch_size, workers
         self._draft = self.backbone.image_size if draft else None

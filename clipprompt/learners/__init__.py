@@ -21,6 +21,7 @@ from clipprompt.learners._base import (
     Learner,
     LearnerOptions,
     check_classnames,
+    project_places,
 )
 from clipprompt.learners._dense import BranchLogits, DenseLearner
 from clipprompt.learners._saving import DESCRIPTION, read_description, read_weights, warn_if_another_backbone
@@ -41,6 +42,7 @@ __all__ = [
     "load_backbone_for",
     "load_learner",
     "load_recorded_backbone",
+    "project_places",
     "read_description",
     "with_classes",
 ]

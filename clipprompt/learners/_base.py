@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipprompt import losses
-from clipprompt.backbone import Backbone, Hidden
+from clipprompt.backbone import Backbone, Hidden, VisionTower
 from clipprompt.errors import UserError
 from clipprompt.learners._saving import write_prompt
 
@@ -32,7 +32,8 @@ class ImageFeatures(NamedTuple):
 
     Attributes:
         global_: (B, E).
-        local: (B, P, E), one per place; P is 0 where a learner's own image side reads no places.
+        local: (B, P, E), one per place, or (B, 1 + P, E) for a learner with ``places_as_pooled``; empty where a
+            learner's own image side reads no places.
         frozen: (B, E) of the tower without prompts, for a learner that holds its own features against them.
     """
 
@@ -74,6 +75,8 @@ class Learner(nn.Module, ABC):
         branch: what ``logits_from`` answers with; other than ``global``, it reads the places of an image.
         image_side_is_frozen: image features can be computed once. A learner of which this is not true overrides
             ``encode_images``, with gradients; whoever has only images calls the learner itself.
+        places_as_pooled: places are read as the attention pool sees them, the mean over them in front as one more, and
+            positions added (DualCoOp); otherwise each place alone, without positions.
         text_side_sees_the_image: each image has class features of its own, so no one classifier stands for the prompt.
         backbone: the shared frozen CLIP.
         options: the options in force.
@@ -85,6 +88,7 @@ class Learner(nn.Module, ABC):
     trains_on: ClassVar[Literal["captions", "images"]] = "images"
     branch: ClassVar[Literal["global", "local", "merged"]] = "global"
     image_side_is_frozen: ClassVar[bool] = True
+    places_as_pooled: ClassVar[bool] = False
     text_side_sees_the_image: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone, options: LearnerOptions, generator: torch.Generator, n_classes: int) -> None:
@@ -153,10 +157,11 @@ class Learner(nn.Module, ABC):
 
     def features_from(self, hidden: Hidden) -> ImageFeatures:
         """Reads the image tower's trunk, which several learners may share."""
+        tower = self.backbone.vision
         with torch.no_grad():
             return ImageFeatures(
-                F.normalize(self.backbone.vision.pool(hidden, positional=self.pools_with_positions), dim=-1),
-                F.normalize(self.backbone.vision.project(hidden), dim=-1),
+                F.normalize(tower.pool(hidden, positional=self.pools_with_positions), dim=-1),
+                project_places(tower, hidden, as_pooled=self.places_as_pooled),
             )
 
     @property
@@ -222,6 +227,11 @@ class Learner(nn.Module, ABC):
         moved = super()._apply(lambda t: _keep_float32(t, fn(t)), recurse)  # type: ignore[no-untyped-call]
         self._remembered = None
         return moved
+
+
+def project_places(tower: VisionTower, hidden: Hidden, *, as_pooled: bool) -> Tensor:
+    """L2-normalised features of the places (B, P, E); with ``as_pooled`` the mean token's first, (B, 1 + P, E)."""
+    return F.normalize(tower.project(hidden, positional=as_pooled, mean_token=as_pooled), dim=-1)
 
 
 def global_cosines(features: Features, text: Tensor) -> Tensor:

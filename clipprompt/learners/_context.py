@@ -35,7 +35,8 @@ class ContextLearner(Learner):
     """A learner with context vectors: keeps what stands around them, and makes it anew for other class names.
 
     Attributes:
-        ctx: the context, (n, d) or class-specific (C, n, d); made by the learner itself.
+        ctx: the context, (n, d) or class-specific (C, n, d); made by the learner itself, which overrides ``_contexts``
+            if it has others.
     """
 
     ctx: nn.Parameter
@@ -46,25 +47,30 @@ class ContextLearner(Learner):
             self.register_buffer(f"_{part}", torch.empty(0), persistent=False)
 
     @property
+    def _contexts(self) -> tuple[Tensor, ...]:
+        """All contexts that class names are put into; they may differ in length."""
+        return (self.ctx,)
+
+    @property
     def _n_context(self) -> int:
-        """Tokens between the start token and the full stop that are not the name's."""
-        return self.ctx.shape[-2]
+        """Tokens between the start token and the full stop that are not the name's; of the longest context."""
+        return max(context.shape[-2] for context in self._contexts)
 
     @property
     def _prompts(self) -> ClassPrompts:
         return ClassPrompts(*(getattr(self, f"_{part}") for part in ClassPrompts._fields))
 
     def _embed_classes(self, names: list[str]) -> None:
-        if self.ctx.dim() == 3:
+        if self._contexts[0].dim() == 3:
             self._check_owners(names)
         for part, value in build_class_prompts(self.backbone, names, self._n_context)._asdict().items():
             setattr(self, f"_{part}", value)
 
     def _check_owners(self, names: list[str]) -> None:
         """Class-specific contexts stay with their classes: one may be spelt anew, none may take another's context."""
-        if len(names) != len(self.ctx):
+        if len(names) != (n_owners := len(self._contexts[0])):
             raise UserError(
-                f"class-specific contexts were made for {len(self.ctx)} classes and cannot serve {len(names)}; "
+                f"class-specific contexts were made for {n_owners} classes and cannot serve {len(names)}; "
                 "take some of its own, or train with class_specific=False for prompts that take any class"
             )
         owners = {name.replace("_", " ").casefold(): number for number, name in enumerate(self.classnames, 1)}

@@ -47,12 +47,13 @@ class DenseLearner(Learner):
         """How much every place of an image looks like every class, for heat maps.
 
         Args:
-            features: of B images; places run along the rows of ``Hidden.grid``.
+            features: of B images.
 
         Returns:
-            Cosines (B, P, C), neither scaled nor normalised over places.
+            Cosines (B, P, C), neither scaled nor normalised over places, which run along the rows of ``Hidden.grid``.
         """
-        return features.local @ self.local_class_features().T
+        places = features.local[:, 1:] if self.places_as_pooled else features.local  # the mean has no place of its own
+        return places @ self.local_class_features().T
 
 
 def branch_logits(
@@ -81,12 +82,34 @@ def branch_logits(
 
 def local_cosines(features: Features, text: Tensor, spatial_scale: float | Tensor) -> Tensor:
     """Cosines (B, C) of the parts, averaged with softmax weights."""
+    cosines, absent = _part_cosines(features, text)
+    return (cosines * _weights(cosines, absent, spatial_scale)).sum(dim=1)
+
+
+def local_pair_cosines(features: Features, texts: Tensor, spatial_scale: float | Tensor) -> Tensor:
+    """Cosines (B, 2, C) of the parts with two texts of each class, both averaged with the weights of the first.
+
+    Args:
+        features: of images, or of captions.
+        texts: (2, C, E), the one that says where to look first (DualCoOp, arXiv 2206.09541).
+        spatial_scale: sharpness of the softmax over parts.
+    """
+    cosines, absent = _part_cosines(features, texts.flatten(0, 1))
+    weights = _weights(cosines[..., : texts.shape[1]], absent, spatial_scale)
+    pairs: Tensor = cosines.unflatten(-1, (2, -1))
+    return (pairs * weights[:, :, None]).sum(dim=1)
+
+
+def _part_cosines(features: Features, text: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Cosines (B, parts, C), and where there is only padding."""
     if isinstance(features, ImageFeatures):
-        cosines = features.local @ text.T
-        return (cosines * (spatial_scale * cosines).softmax(dim=1)).sum(dim=1)
-    cosines, absent = _pad(features, features.tokens @ text.T)
-    weights = (spatial_scale * cosines).masked_fill(absent, -torch.inf).softmax(dim=1)
-    return (cosines * weights).sum(dim=1)
+        return features.local @ text.T, None
+    return _pad(features, features.tokens @ text.T)
+
+
+def _weights(cosines: Tensor, absent: Tensor | None, spatial_scale: float | Tensor) -> Tensor:
+    scaled: Tensor = spatial_scale * cosines
+    return (scaled if absent is None else scaled.masked_fill(absent, -torch.inf)).softmax(dim=1)
 
 
 def _pad(features: CaptionFeatures, values: Tensor) -> tuple[Tensor, Tensor]:

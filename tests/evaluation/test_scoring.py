@@ -23,6 +23,7 @@ def learners(backbone: Backbone) -> dict[str, Learner]:
         "zero_shot": create_learner("zero_shot", backbone, CLASSES),
         "centred": create_learner("zero_shot", backbone, CLASSES, centre=True),
         "tai_dpt": create_learner("tai_dpt", backbone, CLASSES, n_ctx=4),
+        "dualcoop": create_learner("dualcoop", backbone, CLASSES, n_ctx=4),
     }
 
 
@@ -130,7 +131,8 @@ def test_cached_scores_are_the_direct_ones(
         cached = score_images(learners, pictures, cache=tmp_path).by_key
         for name, branches in direct.items():
             for branch, scores in branches.items():
-                bound = 1e-4 * learners[name].backbone.logit_scale  # 1e-4 of a cosine
+                scale = getattr(learners[name], "logit_scale", learners[name].backbone.logit_scale)
+                bound = 1e-4 * scale  # 1e-4 of a cosine
                 np.testing.assert_allclose(cached[name][branch], scores, atol=bound, err_msg=f"{name} {branch}")
 
 

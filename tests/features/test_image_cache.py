@@ -40,22 +40,43 @@ class Opener:
         return open_image(path)
 
 
-def _cache(backbone: Backbone, files: list[Path], folder: Path, opener: Opener | None = None) -> ImageCache:
-    return ImageCache(backbone, files, opener or Opener(), folder, "whole")
+def _cache(
+    backbone: Backbone,
+    files: list[Path],
+    folder: Path,
+    opener: Opener | None = None,
+    places: tuple[bool, ...] = (),
+) -> ImageCache:
+    return ImageCache(backbone, files, opener or Opener(), folder, "whole", places)
 
 
-def test_the_cache_holds_the_features(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
-    cache = _cache(backbone, files, tmp_path / "cache")
+@pytest.mark.parametrize("places", [(), (False,), (True,), (False, True)])
+def test_the_cache_holds_the_features(
+    backbone: Backbone, files: list[Path], tmp_path: Path, places: tuple[bool, ...]
+) -> None:
+    cache = _cache(backbone, files, tmp_path / "cache", places=places)
     cache.fill(batch_size=3)
     assert backbone.preprocess is not None
-    wanted = everything(backbone)
+    wanted = everything(backbone, places)
+    assert wanted.places == (places or (False,))
     expected = encode_images(backbone, torch.stack([backbone.preprocess(open_image(path)) for path in files]), wanted)
     batches = list(cache.read(wanted, batch_size=4))
     assert [place for places, _ in batches for place in places] == list(range(7))
-    torch.testing.assert_close(torch.cat([f.local for _, f in batches]), expected.local, rtol=0, atol=1e-3)
+    for kind in wanted.places:
+        local = torch.cat([features.local[kind] for _, features in batches])
+        torch.testing.assert_close(local, expected.local[kind], rtol=0, atol=1e-3)
     for kind in (True, False):
         pooled = torch.cat([features.pooled[kind] for _, features in batches])
         torch.testing.assert_close(pooled, expected.pooled[kind], rtol=0, atol=1e-3)
+
+
+def test_ways_of_reading_places_have_entries_of_their_own(
+    backbone: Backbone, files: list[Path], tmp_path: Path
+) -> None:
+    ways: list[tuple[bool, ...]] = [(), (False,), (True,), (False, True)]
+    plain, same, pooled, both = (_cache(backbone, files, tmp_path, places=way).folder for way in ways)
+    assert plain == same
+    assert len({plain, pooled, both}) == 3
 
 
 def test_an_extraction_that_was_stopped_goes_on(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
@@ -71,7 +92,7 @@ def test_an_extraction_that_was_stopped_goes_on(backbone: Backbone, files: list[
     whole.fill(batch_size=7)
     wanted = everything(backbone)
     for (_, ours), (_, theirs) in zip(cache.read(wanted), whole.read(wanted), strict=True):
-        torch.testing.assert_close(ours.local, theirs.local, rtol=0, atol=1e-3)
+        torch.testing.assert_close(ours.local[False], theirs.local[False], rtol=0, atol=1e-3)
 
 
 KILLED = """
@@ -197,7 +218,7 @@ def test_features_that_are_no_numbers_are_not_taken_for_a_broken_file(
     cache = _cache(backbone, files, tmp_path / "cache")
     cache.fill()
     assert cache.unreadable() == []
-    assert all(features.local.isnan().all() for _, features in cache.read(everything(backbone)))
+    assert all(features.local[False].isnan().all() for _, features in cache.read(everything(backbone)))
 
 
 def test_blocks_of_a_small_model_hold_few_images(

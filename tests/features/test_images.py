@@ -91,8 +91,9 @@ def test_features_are_those_of_each_learner(kind: str, request: pytest.FixtureRe
         create_learner("zero_shot", backbone, CLASSES),
         create_learner("zero_shot", backbone, CLASSES, positional=False),
         create_learner("tai_dpt", backbone, CLASSES, n_ctx=2),
+        create_learner("dualcoop", backbone, CLASSES, n_ctx=2),
     ]
-    for wanted in (what_learners_read(learners), everything(backbone)):
+    for wanted in (what_learners_read(learners), everything(backbone, (False, True))):
         features = encode_images(backbone, images, wanted)
         for learner in learners:
             ours, own = features.seen_by(learner), learner.encode_images(images)
@@ -103,9 +104,10 @@ def test_features_are_those_of_each_learner(kind: str, request: pytest.FixtureRe
 def test_only_what_is_read_is_computed(tiny_rn_backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiny_rn_backbone.vision, "project", None)
     size = tiny_rn_backbone.image_size
-    features = encode_images(tiny_rn_backbone, torch.zeros(2, 3, size, size), Wanted((True,), places=False))
+    features = encode_images(tiny_rn_backbone, torch.zeros(2, 3, size, size), Wanted((True,), places=()))
     assert list(features.pooled) == [True]
-    assert features.local.shape[:2] == (2, 0)
+    assert features.local == {}
+    assert features.seen_by(create_learner("coop", tiny_rn_backbone, CLASSES, n_ctx=2)).local.shape == (2, 0, 64)
     assert torch.allclose(features.pooled[True], F.normalize(features.pooled[True], dim=-1))
 
 
@@ -125,7 +127,7 @@ def test_a_draft_leaves_other_openers_alone() -> None:
 def test_a_draft_moves_the_features_of_photos_by_little(photos: list[Path]) -> None:
     """The tolerance that docs/tagging.md states, on COCO photos of 640 x 480 and the bundled CLIP of 128 pixels."""
     backbone = load_backbone("mini", device="cpu")
-    wanted = Wanted((True,), places=False)
+    wanted = Wanted((True,), places=())
     whole, drafts = (
         torch.cat([encode_images(backbone, batch.images, wanted).pooled[True] for batch in batches])
         for batches in (

@@ -145,7 +145,7 @@ def test_a_threshold_without_a_calibration_is_one_of_scores(backbone: Backbone, 
     assert [tag.label for tag in above.tags] == [tag.label for tag in every.tags[:2]]
 
 
-@pytest.mark.parametrize("method", ["zero_shot", "tai_dpt", "coop", "cocoop"])
+@pytest.mark.parametrize("method", ["zero_shot", "tai_dpt", "dualcoop", "caption_dual", "coop", "cocoop"])
 def test_any_learner_tags(backbone: Backbone, paths: list[Path], method: str) -> None:
     learner = create_learner(method, backbone, LABELS)
     results = read(Tagger(None, learner).tag(paths[:2]))
@@ -247,8 +247,9 @@ def test_a_calibration_with_another_backbone_is_told(
 # What comes with the tags
 
 
-def test_heat_maps_are_of_the_best_labels_and_their_places(backbone: Backbone, paths: list[Path]) -> None:
-    learner = create_learner("tai_dpt", backbone, LABELS, n_ctx=2)
+@pytest.mark.parametrize("method", ["tai_dpt", "dualcoop", "caption_dual"])
+def test_heat_maps_are_of_the_best_labels_and_their_places(backbone: Backbone, paths: list[Path], method: str) -> None:
+    learner = create_learner(method, backbone, LABELS, n_ctx=2)
     (one,) = Tagger(None, learner, heat_maps=2).tag(paths[:1])
     assert backbone.preprocess is not None
     images = backbone.preprocess(open_image(one.path))[None]

@@ -103,7 +103,9 @@ def test_a_local_branch_comes_with_its_map(create: Create, name: str, inputs: Go
     images = _images(learner, inputs)
     features = learner.encode_images(images)
     cosines, logits = learner.local_logits_map(features), learner.image_logits(images)
-    assert cosines.shape == (len(images), features.local.shape[1], len(NAMES))
+    rows, columns = learner.backbone.vision.trunk(images).grid
+    assert cosines.shape == (len(images), rows * columns, len(NAMES))
+    assert features.local.shape[1] == rows * columns + learner.places_as_pooled
     assert cosines.abs().max() <= 1 + 1e-5
     assert all(branch.shape == (len(images), len(NAMES)) for branch in logits)
     assert torch.equal(logits.merged, (logits.global_ + logits.local) / 2)

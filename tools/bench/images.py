@@ -105,7 +105,7 @@ def _plain_features(name: str, paths: list[Path], draft: bool) -> Callable[[], o
 def _our_features(name: str, paths: list[Path], draft: bool) -> Callable[[], object]:
     backbone = _backbone(name)
     opener = draft_opener(open_image, backbone.image_size) if draft else open_image
-    wanted = Wanted((True,), places=False)
+    wanted = Wanted((True,), places=())
 
     def step() -> Tensor:
         batches = image_batches(backbone, paths, opener, batch_size=BATCH, workers=WORKERS)

@@ -1,0 +1,82 @@
+r"""TaI-DPT's own positive/negative prompts, by which it runs DualCoOp (Guo 2023, arXiv 2211.12739, section 4.3).
+
+    positive  [start][ctx_pos 1 … n][name][.][end] -> text tower --cos--+-- softmax over places: where to look
+                                                                        |            v
+    image -> image tower -> places -------------------------------------+-> weighted sums, their difference -> sigmoid
+                                                                        |            ^
+    negative  [start][ctx_neg 1 … n][name][.][end] -> text tower --cos--+------------+
+
+Beside DualCoOp: places alone, as they look without positions; both scales are learnt, as exponentials; the loss is that
+of independent sigmoids, divided by the number of images.
+
+Where we depart from the original code: unknown is -1 and absent 0, as everywhere here (there, it is the reverse).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from clipprompt import losses
+from clipprompt.backbone import Backbone
+from clipprompt.learners._base import Features, LearnerOptions, as_multi_hot
+from clipprompt.learners._context import init_context
+from clipprompt.learners._pair import PairLearner
+
+
+class CaptionDualOptions(LearnerOptions):
+    """Options of ``caption_dual``."""
+
+    n_ctx: int = Field(16, ge=1, description="context vectors of each prompt")
+    class_specific: bool = Field(False, description="two contexts per class instead of two for all")
+
+
+class CaptionDual(PairLearner):
+    """A positive and a negative context, and learnt scales.
+
+    Parameters: ``ctx_pos`` and ``ctx_neg``, (n_ctx, d) or class-specific (C, n_ctx, d); the scalars ``temperature`` and
+    ``spatial_temperature``, whose exponentials are the factor of the cosines and the sharpness over places.
+    """
+
+    Options: ClassVar[type[LearnerOptions]] = CaptionDualOptions
+    options: CaptionDualOptions
+
+    def __init__(
+        self, backbone: Backbone, options: CaptionDualOptions, generator: torch.Generator, n_classes: int
+    ) -> None:
+        super().__init__(backbone, options, generator, n_classes)
+        rows = n_classes if options.class_specific else None
+        self.ctx_pos = nn.Parameter(init_context(backbone, options.n_ctx, None, rows, generator))
+        self.ctx_neg = nn.Parameter(init_context(backbone, options.n_ctx, None, rows, generator))
+        self.temperature = nn.Parameter(torch.tensor(3.91, device=backbone.device))
+        self.spatial_temperature = nn.Parameter(torch.tensor(3.0, device=backbone.device))
+
+    @property
+    def pools_with_positions(self) -> bool:
+        """The attention pool is read without its positional embedding."""
+        return False
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """Learnt; about 50 at the start."""
+        return self.temperature.exp()
+
+    def spatial_scale(self, features: Features) -> Tensor:
+        """Learnt; about 20 at the start."""
+        return self.spatial_temperature.exp()
+
+    def loss_from(self, features: Features, labels: Tensor) -> Tensor:
+        """The asymmetric loss of the local branch over the known entries, per image.
+
+        Args:
+            features: encoded images.
+            labels: multi-hot (B, C); 1 present, 0 absent, -1 unknown. Or long (B,), the one class of each.
+
+        Raises:
+            UserError: if the labels do not fit the samples and classes.
+        """
+        labels = as_multi_hot(labels, len(self.classnames))
+        return losses.asymmetric(self.logits_from(features), labels, reduction="batch_mean")

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from clipprompt.backbone import Backbone
+from clipprompt.learners import create_learner
+from clipprompt.learners.caption_dual import CaptionDual
+from tests.conftest import Golden, assert_close
+from tests.learners._golden import CURVE, FORWARD, GRAD
+
+FINAL = 2e-3  # five steps amplify rounding
+Texts = dict[str, list[str]]
+
+
+def _create(backbone: Backbone, texts: Texts, state: Golden | None = None, **options: Any) -> CaptionDual:
+    learner = create_learner("caption_dual", backbone, texts["classnames"], **{"n_ctx": 4, **options})
+    assert isinstance(learner, CaptionDual)
+    if state is not None:
+        prompts = {key.removeprefix("init/"): value for key, value in state.items() if key.startswith("init/")}
+        learner.load_state_dict(prompts, strict=True)
+    return learner
+
+
+@pytest.fixture
+def expected(golden: Callable[[str], Golden]) -> Golden:
+    """The golden numbers; their labels are 1 present, -1 absent, 0 unknown, ours 1, 0, -1."""
+    numbers = golden("tai_caption_dual")
+    theirs = numbers["labels"]
+    return {**numbers, "labels": torch.where(theirs == 1, 1, -1 - theirs)}
+
+
+def test_labels_are_converted(expected: Golden, inputs: Golden) -> None:
+    assert torch.equal(expected["labels"], inputs["partial_rn_dualcoop"].long())
+
+
+def test_forward_matches_golden(tiny_rn_backbone: Backbone, texts: Texts, inputs: Golden, expected: Golden) -> None:
+    learner = _create(tiny_rn_backbone, texts, expected)
+    logits, larger = learner.image_logits(inputs["images_rn"]), learner.image_logits(inputs["images_rn160"])
+    assert_close(learner.text_features()[0], expected["text_features"], FORWARD)
+    assert_close(learner.text_features()[1], expected["text_features_neg"], FORWARD)
+    assert_close(logits.global_, expected["logits_global"], FORWARD)
+    assert_close(logits.local, expected["logits_local"], FORWARD)
+    assert_close(larger.global_, expected["image160/logits_global"], FORWARD)
+    assert_close(larger.local, expected["image160/logits_local"], FORWARD)
+    assert torch.equal(learner(inputs["images_rn"]), logits.local)
+    assert_close(learner.pair_logits(inputs["images_rn"]).diff(dim=1)[:, 0], logits.local, 1e-6)
+
+
+def test_gradients_match_golden(tiny_rn_backbone: Backbone, texts: Texts, inputs: Golden, expected: Golden) -> None:
+    learner = _create(tiny_rn_backbone, texts, expected)
+    loss = learner.loss(inputs["images_rn"], expected["labels"])
+    loss.backward()
+    assert_close(loss, expected["loss"], FORWARD)
+    for name, parameter in learner.named_parameters():
+        assert parameter.grad is not None
+        assert_close(parameter.grad, expected[f"grad/{name}"], GRAD)
+
+
+def test_five_steps_match_golden(tiny_rn_backbone: Backbone, texts: Texts, inputs: Golden, expected: Golden) -> None:
+    learner, images = _create(tiny_rn_backbone, texts, expected), inputs["images_rn"]
+    optimizer = torch.optim.SGD(learner.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    curve = []
+    for _ in range(5):
+        loss = learner.loss(images, expected["labels"])
+        curve.append(loss.detach())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert_close(torch.stack(curve), expected["loss_curve"], CURVE)
+    for name, parameter in learner.named_parameters():
+        assert_close(parameter, expected[f"final/{name}"], FINAL)
+    assert_close(learner.image_logits(images).global_, expected["logits_global_final"], FINAL)
+    assert_close(learner.image_logits(images).local, expected["logits_local_final"], FINAL)
+    assert_close(learner.loss(images, expected["labels"]), expected["loss_final"], FINAL)
+
+
+@pytest.mark.parametrize("class_specific", [False, True])
+def test_logits_equal_place_after_place(
+    tiny_backbone: Backbone, texts: Texts, inputs: Golden, class_specific: bool
+) -> None:
+    learner = _create(tiny_backbone, texts, class_specific=class_specific)
+    images = inputs["images_vit" if tiny_backbone.image_size == 64 else "images_rn"]
+    places, (positive, negative) = learner.encode_images(images).local, learner.text_features()
+    expected = torch.zeros(len(images), 7)
+    for image in range(len(images)):
+        for c in range(7):
+            present = torch.stack([place @ positive[c] for place in places[image]])
+            absent = torch.stack([place @ negative[c] for place in places[image]])
+            weight = (learner.spatial_temperature.exp() * present).exp()
+            expected[image, c] = learner.temperature.exp() * ((present - absent) * weight).sum() / weight.sum()
+    assert_close(learner(images), expected, 1e-5)
+
+
+def test_scales_start_as_published_and_are_learnt(tiny_rn_backbone: Backbone, texts: Texts) -> None:
+    state = _create(tiny_rn_backbone, texts).state_dict()
+    assert set(state) == {"ctx_pos", "ctx_neg", "temperature", "spatial_temperature"}
+    assert (float(state["temperature"]), float(state["spatial_temperature"])) == pytest.approx((3.91, 3.0))
