@@ -73,8 +73,8 @@ class Learner(nn.Module, ABC):
         Options: the class of its options.
         trains_on: what ``loss`` takes first, images or token ids of captions.
         branch: what ``logits_from`` answers with; other than ``global``, it reads the places of an image.
-        image_side_is_frozen: image features can be computed once. A learner of which this is not true overrides
-            ``encode_images``, with gradients; whoever has only images calls the learner itself.
+        image_side_is_frozen: image features can be computed once; with some learners an option decides. One of which
+            this is not true overrides ``encode_images``, with gradients; whoever has only images calls it itself.
         places_as_pooled: places are read as the attention pool sees them, the mean over them in front as one more, and
             positions added (DualCoOp); otherwise each place alone, without positions.
         text_side_sees_the_image: each image has class features of its own, so no one classifier stands for the prompt.
@@ -87,7 +87,7 @@ class Learner(nn.Module, ABC):
     Options: ClassVar[type[LearnerOptions]]
     trains_on: ClassVar[Literal["captions", "images"]] = "images"
     branch: ClassVar[Literal["global", "local", "merged"]] = "global"
-    image_side_is_frozen: ClassVar[bool] = True
+    image_side_is_frozen: bool = True
     places_as_pooled: ClassVar[bool] = False
     text_side_sees_the_image: ClassVar[bool] = False
 
@@ -181,10 +181,7 @@ class Learner(nn.Module, ABC):
             labels: long (B,), the one class of each, or multi-hot (B, C): the sum over present classes, unknown ones
                 left out.
         """
-        logits = self.logits_from(features)
-        labels = as_multi_hot(labels, logits.shape[1])
-        known = logits.masked_fill(labels < 0, torch.finfo(logits.dtype).min)
-        return losses.soft_cross_entropy(known, labels.clamp(min=0).to(logits.dtype))
+        return cross_entropy(self.logits_from(features), labels)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, C) for images (B, 3, H, W)."""
@@ -240,6 +237,18 @@ def global_cosines(features: Features, text: Tensor) -> Tensor:
         return features.global_ @ text.T
     ends = features.lengths.cumsum(0) - 1
     return features.tokens[ends] @ text.T
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The mean cross-entropy of logits (B, C): the sum over each image's present classes, unknown ones left out.
+
+    Args:
+        logits: (B, C).
+        labels: long (B,) or multi-hot (B, C); 1 present, 0 absent, -1 unknown.
+    """
+    labels = as_multi_hot(labels, logits.shape[1])
+    known = logits.masked_fill(labels < 0, torch.finfo(logits.dtype).min)
+    return losses.soft_cross_entropy(known, labels.clamp(min=0).to(logits.dtype))
 
 
 def as_multi_hot(labels: Tensor, n_classes: int) -> Tensor:

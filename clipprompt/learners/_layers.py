@@ -1,4 +1,4 @@
-"""Small learnt layers, started from a generator: building them leaves the global random state alone."""
+"""Prompts and small learnt layers, started from a generator: building them leaves the global random state alone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def linear(n_in: int, n_out: int, generator: torch.Generator, device: torch.devi
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -(n_in**-0.5), n_in**-0.5, generator=generator)
     return layer.to(device)
+
+
+def random_prompts(sizes: tuple[int, ...], generator: torch.Generator, device: torch.device) -> nn.Parameter:
+    """Prompts (…, n, width) that start normal with standard deviation 0.02."""
+    return nn.Parameter((torch.randn(sizes, generator=generator) * 0.02).to(device))
 
 
 class StackedLinear(nn.Module):

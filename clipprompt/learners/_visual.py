@@ -2,12 +2,40 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
-from clipprompt.learners._base import ImageFeatures
+from clipprompt.learners._base import ImageFeatures, Learner
+from clipprompt.learners._layers import random_prompts
+
+
+class VisualPromptLearner(Learner):
+    """A learner whose prompts in the image tower are its own parameters; without any, its image side is frozen.
+
+    Attributes:
+        visual_ctx: (n, W), behind the patches at the input; None at depth 0.
+        deep_visual_ctx: (J-1, n, W) replacing them before layers 1, 2, …; None up to depth 1.
+    """
+
+    visual_ctx: nn.Parameter | None
+    deep_visual_ctx: nn.Parameter | None
+
+    def _make_visual_prompts(self, n: int, depth: int, generator: torch.Generator) -> None:
+        """Makes the prompts; to be called once, by ``__init__``."""
+        sizes, device = (n, self.backbone.vision.width), self.backbone.device
+        self.register_parameter("visual_ctx", random_prompts(sizes, generator, device) if depth > 0 else None)
+        deep = random_prompts((depth - 1, *sizes), generator, device) if depth > 1 else None
+        self.register_parameter("deep_visual_ctx", deep)
+        self.image_side_is_frozen = depth == 0
+
+    def encode_images(self, images: Tensor) -> ImageFeatures:
+        """Image features with the prompts, and with gradients; without prompts the frozen ones."""
+        if self.visual_ctx is None:
+            return super().encode_images(images)
+        return encode_prompted_images(self.backbone, images, self.visual_ctx, self.deep_visual_ctx)
 
 
 def check_transformer(method: str, backbone: Backbone) -> None:

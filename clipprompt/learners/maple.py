@@ -19,12 +19,11 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from clipprompt.backbone import Backbone
 from clipprompt.learners._base import ImageFeatures, LearnerOptions
-from clipprompt.learners._context import ContextLearner, encode_prompts, split_words
+from clipprompt.learners._deep_context import DeepContextLearner
 from clipprompt.learners._layers import StackedLinear, linear
 from clipprompt.learners._visual import check_depth, check_transformer, encode_prompted_images
 
@@ -39,7 +38,7 @@ class MaPLeOptions(LearnerOptions):
     )
 
 
-class MaPLe(ContextLearner):
+class MaPLe(DeepContextLearner):
     """Prompts in both towers, coupled by linear layers.
 
     Parameters: ``ctx`` (n_ctx, d), ``proj`` (d to W), and at depth J > 1 ``deep_ctx`` (J-1, n_ctx, d) and ``deep_proj``
@@ -47,24 +46,17 @@ class MaPLe(ContextLearner):
     """
 
     Options: ClassVar[type[LearnerOptions]] = MaPLeOptions
-    image_side_is_frozen: ClassVar[bool] = False
+    image_side_is_frozen = False
     options: MaPLeOptions
-    deep_ctx: nn.Parameter | None
-    _words: Tensor
 
     def __init__(self, backbone: Backbone, options: MaPLeOptions, generator: torch.Generator, n_classes: int) -> None:
         super().__init__(backbone, options, generator, n_classes)
         check_transformer("maple", backbone)
         check_depth("depth", options.depth, min(backbone.text.n_layers, backbone.vision.n_layers), backbone)
         sizes = (backbone.text_width, backbone.vision.width)
-        ctx, words = split_words(backbone, options.n_ctx, options.ctx_init, generator)
-        self.ctx = nn.Parameter(ctx)
-        self.register_buffer("_words", words, persistent=False)
+        self._make_context(options.n_ctx, options.depth, options.ctx_init, generator)
         self.proj = linear(*sizes, generator, backbone.device)
-        self.register_parameter("deep_ctx", None)
         if options.depth > 1:
-            shape = (options.depth - 1, options.n_ctx, backbone.text_width)
-            self.deep_ctx = nn.Parameter((torch.randn(shape, generator=generator) * 0.02).to(backbone.device))
             self.deep_proj = StackedLinear(options.depth - 1, *sizes, generator, backbone.device)
 
     def visual_prompts(self) -> tuple[Tensor, Tensor | None]:
@@ -74,11 +66,3 @@ class MaPLe(ContextLearner):
     def encode_images(self, images: Tensor) -> ImageFeatures:
         """Image features with the coupled prompts, and with gradients."""
         return encode_prompted_images(self.backbone, images, *self.visual_prompts())
-
-    @property
-    def _n_context(self) -> int:
-        return len(self.ctx) + len(self._words)
-
-    def _compute_text_features(self) -> Tensor:
-        context = torch.cat([self.ctx, self._words])[None]
-        return F.normalize(encode_prompts(self.backbone, self._prompts, context, deep=self.deep_ctx)[0], dim=-1)

@@ -1,22 +1,19 @@
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from typing import Any
 
-import open_clip
 import pytest
 import torch
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
 from clipprompt.learners import create_learner
 from clipprompt.learners.maple import MaPLe
-from tests.conftest import GOLDEN, Golden, assert_close
-from tests.golden import tiny_clip
+from tests.conftest import Golden, assert_close
 from tests.learners import _golden
+from tests.learners._plain import tiny_vit
 
 DEPTHS = {"maple": 3, "maple_shallow": 1}
 Texts = dict[str, list[str]]
@@ -92,11 +89,7 @@ def test_gradients_reach_the_prompts_through_both_towers(
 
 
 def test_the_towers_may_differ_in_width(texts: Texts, inputs: Golden) -> None:
-    config = json.loads((GOLDEN / "tiny_vit_open_clip.json").read_text())
-    vision = CLIPVisionCfg(**{**config["vision_cfg"], "width": 192})
-    model = CLIP(config["embed_dim"], vision, CLIPTextCfg(**config["text_cfg"]), quick_gelu=True)
-    model.load_state_dict(tiny_clip.tiny_vit_state_dict(0, vision_width=192), strict=True)
-    backbone = Backbone.from_open_clip(model, open_clip.SimpleTokenizer())
+    backbone = tiny_vit(192)
     learner = create_learner("maple", backbone, texts["classnames"], depth=3)
     assert learner.state_dict()["proj.weight"].shape == (192, 128)
     assert learner.state_dict()["deep_proj.weight"].shape == (2, 192, 128)
