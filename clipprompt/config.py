@@ -52,7 +52,7 @@ class DataConfig(_Section):
     templates: bool | str = Field(
         default=False, description="add template sentences of each class: true, or a YAML file of them"
     )
-    keep_empty: bool = Field(default=False, description="train also on captions that name no class")
+    keep_empty: bool = Field(default=False, description="train also on captions or pictures that have no class")
     dataset: str | None = Field(
         default=None,
         description="labelled images: a folder of class folders, a table, a COCO file, a named set, or mini",
@@ -60,6 +60,7 @@ class DataConfig(_Section):
     root: str | None = Field(default=None, description="folder of a named set, such as voc2007")
     images: str | None = Field(default=None, description="folder of the pictures, where it is not the data's own")
     n_images: int = Field(default=500, gt=0, description="for mini, how many scenes are drawn")
+    skip_missing: bool = Field(default=False, description="leave out pictures whose file is missing")
     validation: str | None = Field(
         default=None, description="labelled images to select an epoch by; none = a part held out of the training images"
     )
@@ -68,11 +69,11 @@ class DataConfig(_Section):
     )
     workers: int = Field(default=4, ge=0, description="threads that decode pictures")
     cache: str | None = Field(
-        default=None, description="folder for encoded captions, shared by runs; none = memory or run folder"
+        default=None, description="folder for encoded captions or pictures, shared by runs; none = memory or run folder"
     )
     cache_dtype: Literal["float16", "float32"] = Field(default="float16", description="type in which features are kept")
     cache_memory_gb: float = Field(
-        default=1.0, ge=0, description="features above this size are kept on disk, memory-mapped"
+        default=1.0, ge=0, description="captions' features above this size are kept on disk; pictures' always are"
     )
     fingerprint: str | None = Field(
         default=None, description="hash of the training data; written by a run, insisted on if given"

@@ -33,7 +33,8 @@ from clipprompt.reports.plots import plot_tagged_images
 from clipprompt.resources import resource
 from clipprompt.training.data import FeatureData, caption_data, image_data
 from clipprompt.training.loop import train
-from clipprompt.training.run import load_configured_backbone, load_sentences, run_training
+from clipprompt.training.run import load_configured_backbone, run_training
+from clipprompt.training.sentences import load_sentences
 
 CLASSES = "voc2007"
 N_CAPTIONS, N_SCENES, N_LABELLED = 10_000, 500, 2_000

@@ -14,12 +14,20 @@ if TYPE_CHECKING:
 
 # Flags are settings under a shorter name; their help is the field's description (a test holds them together).
 FLAGS = {
-    "--dataset": ("data.corpus", "labelled corpus, as written by `clipprompt corpus build`"),
+    "--root": ("data.root", "folder of a named set, such as voc2007"),
+    "--images": ("data.images", "folder of the pictures, where it is not the data's own"),
+    "--select": (
+        "train.select",
+        "which epoch is kept: the last, or the best on a validation split (val: by accuracy or mAP)",
+    ),
+    "--skip-missing": ("data.skip_missing", "leave out pictures whose file is missing"),
     "--backbone": ("backbone.name", "open_clip architecture, hf-hub:ORG/NAME, local folder, or mini"),
     "--pretrained": ("backbone.pretrained", "weights tag or file; none = the model's own, or random weights"),
     "--device": ("backbone.device", "auto, cpu, cuda, cuda:N or mps"),
     "--seed": ("train.seed", "of the prompts' start, of the batches and of the validation split"),
 }
+# data.corpus or data.dataset, whichever the method learns from.
+DATASET = "what is learnt from: a corpus of captions (.parquet) or labelled images (a folder, a table, voc2007, mini)"
 
 
 def _flag(name: str, *short: str) -> Any:
@@ -31,13 +39,19 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="settings, such as lr=0.002 or learner.n_ctx=8")
     ] = None,
-    dataset: Annotated[str | None, _flag("--dataset", "-d")] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "-d", metavar="DATA", help=DATASET, show_default=False)
+    ] = None,
+    root: Annotated[str | None, _flag("--root")] = None,
+    images: Annotated[str | None, _flag("--images")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="run folder", show_default="runs/…")] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML file with settings")] = None,
     backbone: Annotated[str | None, _flag("--backbone")] = None,
     pretrained: Annotated[str | None, _flag("--pretrained")] = None,
     device: Annotated[str | None, _flag("--device")] = None,
     seed: Annotated[str | None, _flag("--seed")] = None,
+    select: Annotated[str | None, _flag("--select")] = None,
+    skip_missing: Annotated[bool, _flag("--skip-missing")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in -o, with its own settings")] = False,
     keys: Annotated[bool, typer.Option("--keys", help="list every KEY with its value and meaning, and end")] = False,
 ) -> None:
@@ -51,26 +65,56 @@ def train(
     from clipprompt.config import load_config
 
     given = {
-        "--dataset": dataset,
+        "--root": _absolute(root),
+        "--images": _absolute(images),
+        "--select": select,
+        "--skip-missing": "true" if skip_missing else None,
         "--backbone": backbone,
         "--pretrained": pretrained,
         "--device": device,
         "--seed": seed,
     }
-    run = load_config(
-        method, [*(settings or []), *_as_settings(given)], _own_config(output, config) if resume else config
-    )
+    flags = [*_dataset(method, dataset), *_as_settings(given)]
+    run = load_config(method, [*(settings or []), *flags], _own_config(output, config) if resume else config)
     _run(run, output or default_folder(run))
 
 
 def default_folder(config: RunConfig) -> Path:
-    """``runs/METHOD-CORPUS-BACKBONE-seedN``, for a run that names no folder."""
+    """``runs/METHOD-DATA-BACKBONE-seedN``, for a run that names no folder."""
     from clipprompt.errors import UserError
 
-    if config.data.corpus is None:
-        raise UserError("no training data: give --dataset corpus.parquet (made by `clipprompt corpus build`)")
+    data = config.data.dataset or config.data.corpus
+    if data is None:
+        raise UserError(
+            "no training data: give --dataset corpus.parquet (made by `clipprompt corpus build`) or --dataset IMAGES"
+        )
+    place, _, split = data.rpartition(":") if not Path(data).exists() else (data, "", "")
+    name = "_".join(part for part in (Path(place).stem, Path(split).stem) if part)
     backbone = config.backbone.name.replace("hf-hub:", "").strip("/").replace("/", "_")
-    return Path("runs") / f"{config.method}-{Path(config.data.corpus).stem}-{backbone}-seed{config.train.seed}"
+    return Path("runs") / f"{config.method}-{name}-{backbone}-seed{config.train.seed}"
+
+
+def _dataset(method: str, value: str | None) -> list[str]:
+    """What ``--dataset`` sets: the corpus of a method that learns from captions, the images of another."""
+    from clipprompt.learners import learner_class
+
+    if value is None:
+        return []
+    corpus = learner_class(method).trains_on == "captions" or value.lower().endswith(".parquet")
+    return [f"data.{'corpus' if corpus else 'dataset'}={json.dumps(_absolute(value))}"]
+
+
+def _absolute(value: str | None) -> str | None:
+    """Paths in full, so that a run goes on from any folder; also behind ``coco:`` and in front of ``:train``."""
+    if value is None:
+        return None
+    head, colon, tail = value.partition(":")
+    if colon and Path(tail).exists() and not Path(value).exists():
+        return f"{head}:{Path(tail).absolute()}"
+    folder, colon, split = value.rpartition(":")
+    if colon and Path(folder).exists():
+        return f"{Path(folder).absolute()}:{split}"
+    return str(Path(value).absolute()) if Path(value).exists() or value.lower().endswith(".parquet") else value
 
 
 def _own_config(output: Path | None, file: Path | None) -> Path:
@@ -89,21 +133,20 @@ def _as_settings(given: dict[str, str | None]) -> list[str]:
     settings = []
     for flag, value in given.items():
         if value is not None:
-            text = value if flag == "--seed" or value == "none" else json.dumps(value)
-            if flag == "--dataset":
-                text = json.dumps(str(Path(value).absolute()))
-            settings.append(f"{FLAGS[flag][0]}={text}")
+            plain = flag in ("--seed", "--skip-missing") or value == "none"
+            settings.append(f"{FLAGS[flag][0]}={value if plain else json.dumps(value)}")
     return settings
 
 
 def _run(config: RunConfig, folder: Path) -> None:
     # Matrix products on a GPU are repeatable only with this, and only if it is set before the first of them.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from clipprompt.printable import printable
     from clipprompt.stopping import InterruptedRunError
     from clipprompt.training.run import run_training
 
     try:
-        run_training(config, folder, say=lambda message: typer.echo(message, err=True))
+        result = run_training(config, folder, say=lambda message: typer.echo(printable(message), err=True))
     except InterruptedRunError as stop:
         typer.echo(f"{stop}; the same command goes on with {folder}", err=True)
         raise typer.Exit(128 + stop.signum) from None
@@ -111,6 +154,8 @@ def _run(config: RunConfig, folder: Path) -> None:
         typer.echo(f"stopped; the same command goes on with {folder}", err=True)
         raise typer.Exit(130) from None
     typer.echo(str(folder))
+    if result is not None and result.skipped:
+        raise typer.Exit(1)
 
 
 def _print_keys(method: str) -> None:

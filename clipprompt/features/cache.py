@@ -89,6 +89,8 @@ def build_cache(
     memory_gb: float = 1.0,
     description: str = "Encoding",
     after_batch: Callable[[], None] = lambda: None,
+    rows_per_batch: int | None = None,
+    rows_per_block: int | None = None,
 ) -> FeatureCache:
     """Encodes every item once, or takes what a folder already holds.
 
@@ -105,6 +107,8 @@ def build_cache(
         memory_gb: caches of up to this size are kept in memory; those above go to ``folder``.
         description: for the progress bar.
         after_batch: called after every batch of items; may raise to stop.
+        rows_per_batch: rows that ``encode`` is asked for at a time; ``ROWS_PER_BATCH`` by default.
+        rows_per_block: rows that a kill may cost; ``ROWS_PER_BLOCK`` by default.
 
     Raises:
         UserError: if the folder cannot be written.
@@ -114,7 +118,7 @@ def build_cache(
     offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes[order])])
     places = np.empty_like(order)
     places[order] = np.arange(len(order))
-    blocks = list(_split(offsets, ROWS_PER_BLOCK))
+    blocks = list(_split(offsets, rows_per_block or ROWS_PER_BLOCK))
     shape = (int(offsets[-1]), width)
     on_disk = folder is not None and shape[0] * width * np.dtype(dtype).itemsize > memory_gb * 1e9
     store: BlockFile | None = None
@@ -127,7 +131,7 @@ def build_cache(
             if store is not None and store.is_done(number):
                 bar.advance(task, last - first)
                 continue
-            for a, b in _split(offsets[first : last + 1], ROWS_PER_BATCH):
+            for a, b in _split(offsets[first : last + 1], rows_per_batch or ROWS_PER_BATCH):
                 start, stop = offsets[first + a], offsets[first + b]
                 rows[start:stop] = encode(order[first + a : first + b]).cpu().numpy().astype(dtype)
                 bar.update(task, advance=b - a, note=speed.after(b - a))

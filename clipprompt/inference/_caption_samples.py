@@ -17,7 +17,7 @@ from clipprompt.inference._samples import Samples, draw
 from clipprompt.learners import Learner
 from clipprompt.progress import track
 from clipprompt.training.data import split_validation
-from clipprompt.training.run import load_sentences
+from clipprompt.training.sentences import load_sentences
 
 MIN_UNSEEN = 200
 """Fewer captions that training did not see than this are too few; then all are taken, which measured little worse."""

@@ -1,4 +1,4 @@
-"""What a learner is trained on, once its features are computed: cached features with labels, in batches.
+"""What a learner is trained on, in batches; here, cached features with labels. ``image_data.py`` has pictures.
 
     captions --unique--> tokens --length--> cache (encoded once) --batches(epoch, seed)--> (features, multi-hot labels)
 
@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,8 +23,25 @@ from clipprompt.learners import CaptionFeatures, ImageFeatures, Learner
 from clipprompt.progress import track
 
 _TEXTS_PER_CALL = 4096
+_HELD_OUT = 0x7A11D  # other draws of the same seed are the order of the batches
 Features = Any
 """``CaptionFeatures`` or ``ImageFeatures``: what the learner's ``loss_from`` takes."""
+Labels = Sequence[Sequence[int]] | npt.NDArray[np.int8]
+"""N lists of the classes that are present, or (N, C) of 1 present, 0 absent, -1 unknown."""
+
+
+class Share(NamedTuple):
+    """The part of each batch that is one process's; the parts differ by one sample at most."""
+
+    rank: int = 0
+    of: int = 1
+
+    def pick(self, samples: Ints) -> Ints:
+        """This part of a batch's samples; none where there are fewer samples than processes."""
+        return np.array_split(samples, self.of)[self.rank]
+
+
+WHOLE = Share()
 
 
 class TrainingData(Protocol):
@@ -44,11 +62,47 @@ class TrainingData(Protocol):
     def n_batches(self, batch_size: int) -> int:
         """Batches of an epoch."""
 
-    def batches(self, epoch: int, seed: int, batch_size: int, start: int = 0) -> Iterator[tuple[Any, Tensor]]:
-        """Shuffled batches of an epoch, from a batch on: inputs and multi-hot labels (B, C)."""
+    def batches(
+        self, epoch: int, seed: int, batch_size: int, start: int = 0, share: Share = WHOLE
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """A share of the shuffled batches of an epoch, from a batch on: inputs and multi-hot labels (B, C)."""
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Any, Tensor]]:
         """All samples in their own order, not augmented, the last batch smaller."""
+
+
+def count_batches(n_samples: int, batch_size: int) -> int:
+    """Batches of an epoch. The last, smaller one is left out, unless it is the only one."""
+    return max(1, n_samples // batch_size)
+
+
+def epoch_batches(
+    n_samples: int, epoch: int, seed: int, batch_size: int, start: int = 0, share: Share = WHOLE
+) -> Iterator[Ints]:
+    """The sample numbers of an epoch's batches: a permutation, cut into pieces.
+
+    Args:
+        n_samples: N.
+        epoch: counted from 0; every epoch has an order of its own.
+        seed: of the orders.
+        batch_size: samples of a batch.
+        start: batches to leave out, because they are done.
+        share: of each batch; a small batch may have none for it.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(n_samples)
+    for number in range(start, count_batches(n_samples, batch_size)):
+        # Sorted: a mean over the batch has no order, and a disk is read from left to right.
+        yield share.pick(np.sort(order[number * batch_size : (number + 1) * batch_size]))
+
+
+def multi_hot(labels: Labels, samples: Ints, n_classes: int) -> Tensor:
+    """The labels of some samples, float32 (B, C)."""
+    if isinstance(labels, np.ndarray):
+        return torch.from_numpy(labels[samples]).float()
+    rows = torch.zeros(len(samples), n_classes)
+    for row, sample in enumerate(samples.tolist()):
+        rows[row, list(labels[sample])] = 1.0
+    return rows
 
 
 @dataclass(frozen=True)
@@ -57,62 +111,54 @@ class FeatureData:
 
     Attributes:
         cache: the features of the items. Equal captions share one item.
-        items: (N,) the item of each sample.
-        labels: N lists of class indices.
+        items: (N,) the item of each sample, or the first of its views.
+        labels: of the samples.
         n_classes: C.
         unpack: rows (T, E) and lengths (B,) to the features that the learner takes.
         device: where batches go.
+        n_views: items of each sample, one behind the other, which the epochs take in turn.
     """
 
     is_encoded: ClassVar[bool] = True
     cache: FeatureCache
     items: Ints
-    labels: Sequence[Sequence[int]]
+    labels: Labels
     n_classes: int
     unpack: Callable[[Tensor, Tensor], Features]
     device: torch.device
+    n_views: int = 1
 
     def __len__(self) -> int:
         return len(self.items)
 
     def n_batches(self, batch_size: int) -> int:
         """Batches of an epoch. The last, smaller one is left out, unless it is the only one."""
-        return max(1, len(self) // batch_size)
+        return count_batches(len(self), batch_size)
 
-    def batches(self, epoch: int, seed: int, batch_size: int, start: int = 0) -> Iterator[tuple[Features, Tensor]]:
-        """Shuffled batches of an epoch.
-
-        Args:
-            epoch: counted from 0; every epoch has an order of its own.
-            seed: of the orders.
-            batch_size: samples of a batch.
-            start: batches to leave out, because they are done.
-
-        Yields:
-            Features of the batch, and multi-hot labels, float32 (B, C).
-        """
-        order = np.random.default_rng([seed, epoch]).permutation(len(self))
-        for number in range(start, self.n_batches(batch_size)):
-            # Sorted: a mean over the batch has no order, and a disk is read from left to right.
-            yield self.take(np.sort(order[number * batch_size : (number + 1) * batch_size]))
+    def batches(
+        self, epoch: int, seed: int, batch_size: int, start: int = 0, share: Share = WHOLE
+    ) -> Iterator[tuple[Features, Tensor]]:
+        """A share of the shuffled batches of an epoch: features, and multi-hot labels, float32 (B, C)."""
+        for samples in epoch_batches(len(self), epoch, seed, batch_size, start, share):
+            yield self.take(samples, epoch % self.n_views)
 
     def in_order(self, batch_size: int) -> Iterator[tuple[Features, Tensor]]:
-        """All samples, in their own order."""
+        """All samples, in their own order; of several views the first."""
         for start in range(0, len(self), batch_size):
             yield self.take(np.arange(start, min(start + batch_size, len(self))))
 
-    def take(self, samples: Ints) -> tuple[Features, Tensor]:
+    def take(self, samples: Ints, view: int = 0) -> tuple[Features, Tensor]:
         """Features and multi-hot labels (B, C) of some samples."""
-        rows, lengths = self.cache.take(self.items[samples])
-        labels = torch.zeros(len(samples), self.n_classes)
-        for row, sample in enumerate(samples.tolist()):
-            labels[row, list(self.labels[sample])] = 1.0
+        rows, lengths = self.cache.take(self.items[samples] + view)
+        labels = multi_hot(self.labels, samples, self.n_classes)
         features = self.unpack(rows.to(self.device), lengths.to(self.device))
         return features, labels.to(self.device)
 
     def subset(self, samples: Ints) -> FeatureData:
         """Some of the samples, on the same cache."""
-        return replace(self, items=self.items[samples], labels=[self.labels[i] for i in samples.tolist()])
+        labels = self.labels
+        some = labels[samples] if isinstance(labels, np.ndarray) else [labels[i] for i in samples.tolist()]
+        return replace(self, items=self.items[samples], labels=some)
 
 
 def caption_data(
@@ -170,27 +216,35 @@ def caption_data(
     return FeatureData(cache, items, labels, len(learner.classnames), CaptionFeatures, backbone.device)
 
 
-def image_data(learner: Learner, features: ImageFeatures, labels: Sequence[Sequence[int]]) -> FeatureData:
+def image_data(learner: Learner, features: ImageFeatures, labels: Labels) -> FeatureData:
     """Labelled image features as training data, for learners whose image side is frozen.
 
     Args:
         learner: gives class names and device.
         features: of N images, as ``learner.encode_images`` gives them.
-        labels: N lists of class indices.
+        labels: of the images.
     """
-    rows = torch.cat([features.local, features.global_[:, None]], dim=1)
+    rows = image_rows(features)
     n_images, n_rows, width = rows.shape
 
     def encode(wanted: Ints) -> Tensor:
         return rows[torch.from_numpy(wanted).to(rows.device)].flatten(0, 1)
 
-    def unpack(taken: Tensor, lengths: Tensor) -> ImageFeatures:
-        images = taken.unflatten(0, (len(lengths), n_rows))
-        return ImageFeatures(images[:, -1], images[:, :-1])
-
     cache = build_cache([n_rows] * n_images, encode, width=width, dtype="float32", description="Keeping image features")
     items = np.arange(n_images, dtype=np.int64)
-    return FeatureData(cache, items, labels, len(learner.classnames), unpack, learner.backbone.device)
+    return FeatureData(cache, items, labels, len(learner.classnames), unpack_images, learner.backbone.device)
+
+
+def image_rows(features: ImageFeatures) -> Tensor:
+    """Features of B images as rows of a cache, (B, P + 1, E): places first, then the whole."""
+    whole = features.global_[:, None]
+    return torch.cat([features.local, whole], dim=1) if features.local.shape[1] else whole
+
+
+def unpack_images(rows: Tensor, lengths: Tensor) -> ImageFeatures:
+    """The reverse: rows of B images, one image after another, as features."""
+    images = rows.unflatten(0, (len(lengths), -1))
+    return ImageFeatures(images[:, -1], images[:, :-1])
 
 
 def split_validation(groups: Sequence[Hashable], fraction: float, seed: int) -> tuple[Ints, Ints]:
@@ -200,11 +254,30 @@ def split_validation(groups: Sequence[Hashable], fraction: float, seed: int) -> 
         Sample numbers for training and for validation, both ascending; each has at least one group where there are two.
     """
     names = list(dict.fromkeys(groups))
-    n_held = min(max(1, round(fraction * len(names))), max(0, len(names) - 1))
-    order = np.random.default_rng([seed, 0x7A11D]).permutation(len(names))
-    held = {names[i] for i in order[:n_held].tolist()}
+    order = np.random.default_rng([seed, _HELD_OUT]).permutation(len(names))
+    held = {names[i] for i in order[: _n_held(len(names), fraction)].tolist()}
     chosen = np.fromiter((group in held for group in groups), dtype=bool, count=len(groups))
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def split_by_class(classes: Sequence[int], fraction: float, seed: int) -> tuple[Ints, Ints]:
+    """As ``split_validation`` with every sample a group, of each class its part; one alone in its class is trained on.
+
+    Args:
+        classes: (N,) the one class of each sample.
+        fraction: to hold out.
+        seed: of the choice.
+    """
+    numbers = np.asarray(classes)
+    random, chosen = np.random.default_rng([seed, _HELD_OUT]), np.zeros(len(numbers), dtype=bool)
+    for one in np.unique(numbers):
+        members = random.permutation(np.flatnonzero(numbers == one))
+        chosen[members[: _n_held(len(members), fraction)]] = True
+    return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def _n_held(n_samples: int, fraction: float) -> int:
+    return min(max(1, round(fraction * n_samples)), max(0, n_samples - 1))
 
 
 def _tokenize(learner: Learner, texts: Sequence[str]) -> Tensor:

@@ -1,59 +1,43 @@
-"""From a configuration to a finished run folder: corpus, backbone, learner, cache, training, prompt."""
+"""From a configuration to a finished run folder: corpus or images, backbone, learner, cache, training, prompt."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from clipprompt.backbone import Backbone, load_backbone
-from clipprompt.captions.corpus import load_corpus
-from clipprompt.config import DataConfig, RunConfig
+from clipprompt.config import RunConfig
 from clipprompt.errors import UserError
 from clipprompt.features.cache import remove_cache
 from clipprompt.learners import Learner, create_learner, learner_class
 from clipprompt.stopping import StopRequest, stop_on_signals
-from clipprompt.training.data import FeatureData, caption_data, split_validation
+from clipprompt.training.labelled_images import load_labelled_images
 from clipprompt.training.loop import TrainResult, train
 from clipprompt.training.run_folder import RunFolder, config_hash, open_run
-from clipprompt.training.templates import load_templates, template_sentences
-
-Say = Callable[[str], None]
+from clipprompt.training.sentences import load_sentences
+from clipprompt.training.source import Say, Source
 
 
 @dataclass(frozen=True)
-class Sentences:
-    """Labelled sentences to train on: captions first, then template sentences.
+class RunResult(TrainResult):
+    """What a run did.
 
     Attributes:
-        texts: N sentences.
-        labels: N lists of class indices.
-        groups: for each caption, what it must not be parted from in a split: its image, or itself.
-        classnames: C names.
+        skipped: a line for each input that could not be read and was left out.
     """
 
-    texts: list[str]
-    labels: list[list[int]]
-    groups: list[Hashable]
-    classnames: tuple[str, ...]
-
-    def fingerprint(self) -> str:
-        """A short hash of everything that is learnt from."""
-        text = json.dumps([self.classnames, self.texts, self.labels], ensure_ascii=False)
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    skipped: tuple[str, ...] = ()
 
 
-def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = lambda _: None) -> TrainResult | None:
+def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = lambda _: None) -> RunResult | None:
     """Trains what ``config`` says, in a run folder. One that is complete is left alone, one cut off is gone on with.
 
     Args:
-        config: typed configuration; ``config.data.corpus`` must be set.
+        config: typed configuration; ``config.data.corpus`` or ``config.data.dataset`` must be set.
         folder: the run folder, made where there is none.
         say: takes messages for people; they also go to ``log.txt``.
 
@@ -64,10 +48,9 @@ def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = l
         UserError: for anything wrong with configuration, data or folder, in one line.
         InterruptedRunError: after Ctrl-C or SIGTERM; the same call goes on with the run.
     """
-    sentences = load_sentences(config.data)
-    if config.train.epochs > 0 and (kind := learner_class(config.method).trains_on) != "captions":
-        raise UserError(f"{config.method} learns from {kind}, but a corpus holds captions")
-    config = _pinned(config, "data", sentences.fingerprint())
+    check_request(config)
+    source: Source = load_sentences(config.data) if reads_corpus(config) else load_labelled_images(config.data)
+    config = _pinned(config, "data", source.fingerprint())
     with open_run(folder) as run:
         run.claim(config)
         if run.is_complete:
@@ -79,21 +62,20 @@ def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = l
             run.log(message)
 
         with stop_on_signals() as stop:
-            return _run(config, run, sentences, tell, stop)
+            return _run(config, run, source, tell, stop)
 
 
-def _run(config: RunConfig, run: RunFolder, sentences: Sentences, tell: Say, stop: StopRequest) -> TrainResult:
-    learner = build_learner(config, sentences.classnames)
+def _run(config: RunConfig, run: RunFolder, source: Source, tell: Say, stop: StopRequest) -> RunResult:
+    learner = build_learner(config, source.classnames)
     config = _pinned(config, "backbone", learner.backbone.fingerprint())
     run.claim(config)
     run.log(_describe_machine(learner))
-    result = TrainResult(0, 0)
+    result, skipped = TrainResult(0, 0), tuple[str, ...]()
     if config.train.epochs > 0:
         if run.checkpoint.exists():
             tell(f"Going on with {run.path}")
-        data, validation = _training_data(learner, config, sentences, run, stop)
-        tell(
-            f"{config.method}: {len(data)} sentences, {len(sentences.classnames)} classes, {config.train.epochs} epochs"
+        data, validation, skipped = source.prepare(
+            learner, config, run, tell, lambda: stop.raise_if_asked("stopped before the first step")
         )
         result = train(
             learner,
@@ -108,27 +90,47 @@ def _run(config: RunConfig, run: RunFolder, sentences: Sentences, tell: Say, sto
     remove_cache(run.cache)
     kept = f"epoch {result.epoch}" if result.epoch else "untrained prompts"
     tell(f"Done: {kept}, {result.steps} steps, in {run.path}")
-    return result
+    return RunResult(**vars(result), skipped=skipped)
 
 
-def load_sentences(options: DataConfig) -> Sentences:
-    """The labelled sentences that ``options`` name.
+def reads_corpus(config: RunConfig) -> bool:
+    """Whether a run's class names, and what it learns from, come from a corpus of captions."""
+    if learner_class(config.method).trains_on == "captions":
+        return True
+    return config.train.epochs == 0 and config.data.corpus is not None and config.data.dataset is None
+
+
+def check_request(config: RunConfig) -> None:
+    """Refuses settings that do not go together, before anything is loaded.
 
     Raises:
-        UserError: if there is no corpus, it cannot be read, or none of its captions has a class.
+        UserError: naming the settings.
     """
-    if options.corpus is None:
-        raise UserError("no training data: give --dataset corpus.parquet (made by `clipprompt corpus build`)")
-    corpus = load_corpus(options.corpus)
-    found = [labels.tolist() for labels in corpus.labels]
-    if not any(found):
-        raise UserError(f"{options.corpus}: none of its {len(corpus)} captions names a class")
-    rows = zip(corpus.captions, corpus.image_ids, found, strict=True)
-    kept = [row for row in rows if options.keep_empty or row[2]]
-    texts, labels = [caption for caption, _, _ in kept], [names for _, _, names in kept]
-    groups: list[Hashable] = [caption if image is None else ("image", image) for caption, image, _ in kept]
-    extra, extra_labels = template_sentences(load_templates(options.templates), corpus.classnames)
-    return Sentences(texts + extra, labels + extra_labels, groups, tuple(corpus.classnames))
+    method, data, views = config.method, config.data, config.train.views
+    learner = learner_class(method)
+    if learner.trains_on == "captions":
+        _refuse(data.dataset is not None, f"{method} learns from captions, not from {data.dataset}: {_CORPUS}")
+        _refuse(views > 0, f"train.views={views} has no use with {method}, which learns from captions")
+        return
+    if config.train.epochs > 0 and data.corpus is not None:
+        raise UserError(f"{method} learns from images, but {data.corpus} holds captions: give --dataset IMAGES")
+    _refuse(
+        views > 0 and not learner.image_side_is_frozen,
+        f"train.views={views} keeps image features, but {method} learns in the image tower; leave it out",
+    )
+    _refuse(views > 1 and data.augment == "none", f"train.views={views} are all the same with data.augment=none")
+    _refuse(
+        data.validation is not None and config.train.select == "last",
+        f"data.validation={data.validation} has no use with train.select=last; add --select val",
+    )
+
+
+_CORPUS = "give --dataset corpus.parquet (made by `clipprompt corpus build`)"
+
+
+def _refuse(wrong: bool, message: str) -> None:
+    if wrong:
+        raise UserError(message)
 
 
 def build_learner(config: RunConfig, classnames: Sequence[str]) -> Learner:
@@ -145,21 +147,6 @@ def load_configured_backbone(config: RunConfig) -> Backbone:
     """Loads the backbone that a configuration names."""
     b = config.backbone
     return load_backbone(b.name, b.pretrained, device=b.device, precision=b.precision, image_size=b.image_size)
-
-
-def _training_data(
-    learner: Learner, config: RunConfig, sentences: Sentences, run: RunFolder, stop: StopRequest
-) -> tuple[FeatureData, FeatureData | None]:
-    def check() -> None:
-        stop.raise_if_asked("stopped while encoding captions")
-
-    data = caption_data(learner, sentences.texts, sentences.labels, config.data, run.cache, check)
-    if config.train.select == "last":
-        return data, None
-    kept, held = split_validation(sentences.groups, config.train.val_fraction, config.train.seed)
-    # Templates stand behind the captions; they are trained on and never held out.
-    templates = np.arange(len(sentences.groups), len(sentences.texts))
-    return data.subset(np.concatenate([kept, templates])), data.subset(held)
 
 
 def _pinned(config: RunConfig, section: str, fingerprint: str) -> RunConfig:

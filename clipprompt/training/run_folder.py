@@ -25,6 +25,11 @@ _PROMPT_FILES = ("prompt.safetensors", "prompt.json")
 # Where things lie and how often is saved: these may change between a cut and its resumption.
 _FREE = (
     "data.corpus",
+    "data.dataset",
+    "data.root",
+    "data.images",
+    "data.validation",
+    "data.workers",
     "data.cache",
     "data.cache_memory_gb",
     "train.checkpoint_seconds",
@@ -35,10 +40,15 @@ _FINGERPRINTS = ("backbone.fingerprint", "data.fingerprint")
 
 
 class RunFolder:
-    """One run's files. Made by ``open_run``, which also keeps others out while it is open."""
+    """One run's files. Made by ``open_run``, which also keeps others out while it is open.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Attributes:
+        path: the folder.
+        writes: whether this process writes there; of several that share a run, only the first does.
+    """
+
+    def __init__(self, path: Path, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
 
     @property
     def checkpoint(self) -> Path:
@@ -63,6 +73,8 @@ class RunFolder:
         Raises:
             UserError: naming the first key in which the folder's own configuration differs.
         """
+        if not self.writes:
+            return
         path = self.path / "config.yaml"
         if path.exists():
             old, new = flat_config(read_config(path)), flat_config(config)
@@ -78,6 +90,8 @@ class RunFolder:
 
     def log(self, message: str) -> None:
         """Adds a line with the time to ``log.txt``; a full disk does not end the run here."""
+        if not self.writes:
+            return
         with contextlib.suppress(OSError), (self.path / "log.txt").open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {message}\n")
 
@@ -89,17 +103,25 @@ def config_hash(config: RunConfig) -> str:
 
 
 def _moved(key: str, old: Mapping[str, Any]) -> str:
-    return f" (it was trained on {old['data.corpus']}, as it was then)" if key == "data.fingerprint" else ""
+    source = old["data.corpus"] or old.get("data.dataset")
+    return f" (it was trained on {source}, as it was then)" if key == "data.fingerprint" else ""
 
 
 @contextmanager
-def open_run(path: str | os.PathLike[str]) -> Iterator[RunFolder]:
+def open_run(path: str | os.PathLike[str], writes: bool = True) -> Iterator[RunFolder]:
     """Opens a run folder, making it where there is none.
+
+    Args:
+        path: the folder.
+        writes: False for a process that shares the run of another, which has the folder open.
 
     Raises:
         UserError: if it cannot be made, holds something else, or is in use by another process.
     """
     folder = Path(path)
+    if not writes:
+        yield RunFolder(folder, writes=False)
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         present = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]

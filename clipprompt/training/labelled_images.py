@@ -1,0 +1,212 @@
+"""A labelled set of images as a run's source: what is trained on, what is held out, what cannot be read.
+
+Every picture is decoded once before training, and what cannot be read is named, written down in the run folder and left
+out: a run that is gone on with learns from the same pictures as one that was never cut off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clipprompt.config import DataConfig, RunConfig
+from clipprompt.datasets import MultiLabelImages, decode_in_order, load_dataset, open_image
+from clipprompt.datasets.images import ABSENT, PRESENT
+from clipprompt.datasets.select import training_split
+from clipprompt.errors import UserError
+from clipprompt.features.cache import Ints
+from clipprompt.files import write_json
+from clipprompt.learners import Learner
+from clipprompt.progress import track
+from clipprompt.training.data import TrainingData, split_by_class, split_validation
+from clipprompt.training.image_data import ImageData, Pictures, cached_image_data
+from clipprompt.training.run_folder import RunFolder
+from clipprompt.training.source import Prepared, Say
+
+_SMALLEST = 1  # pixels that a JPEG must keep: decoding it small finds a file cut off as well, in a third of the time
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """A labelled set to train on.
+
+    Attributes:
+        images: the set.
+        validation: another one, whose columns are the same classes; None to hold out a part.
+    """
+
+    images: MultiLabelImages
+    validation: MultiLabelImages | None = None
+
+    @property
+    def classnames(self) -> tuple[str, ...]:
+        """C names, in the order of the labels."""
+        return self.images.classnames
+
+    def fingerprint(self) -> str:
+        """A short hash of class names, labels, and the names and sizes of the files; no file is read."""
+        digest = hashlib.sha256()
+        for one in (self.images, self.validation):
+            if one is not None:
+                sizes = [_size(item) for item in one.items]
+                digest.update(json.dumps([one.classnames, one.ids, sizes]).encode())
+                digest.update(one.targets.tobytes())
+        return digest.hexdigest()[:16]
+
+    def prepare(
+        self, learner: Learner, config: RunConfig, run: RunFolder, tell: Say, stop: Callable[[], None]
+    ) -> Prepared:
+        """Leaves out what cannot be read, holds out a part for validation, and encodes what can be encoded once."""
+        sets = {"train": self.images} | ({"validation": self.validation} if self.validation is not None else {})
+        for note in dict.fromkeys(note for one in sets.values() for note in one.notes):
+            tell(note)
+        unreadable = _find_unreadable(sets, config.data, run.path / "pictures.json", stop)
+        for message in (skipped := tuple(f"{message}; it is left out" for _, _, message in unreadable)):
+            tell(message)
+        train, held = (_without(samples, name, unreadable) for samples, name in self._split(config))
+        if not len(train):
+            raise UserError(f"{self.images.name}: none of its {len(self.images)} pictures can be read")
+        if config.train.select != "last" and not len(held):
+            raise UserError(f"{self.images.name}: no picture is left to select an epoch by; give data.validation=DATA")
+        data = _encoded(learner, Pictures(self.images, train), config, run, stop)
+        validation = None
+        if config.train.select != "last":
+            pictures = Pictures(self.validation or self.images, held)
+            validation = _encoded(learner, pictures, config, run, stop, plain=True)
+        tell(
+            f"{config.method}: {len(train):,} pictures of {self.images.name}, {describe_views(learner, config)}; "
+            f"{len(self.classnames)} classes, {config.train.epochs} epochs"
+        )
+        return Prepared(data, validation, skipped)
+
+    def _split(self, config: RunConfig) -> tuple[tuple[Ints, str], tuple[Ints, str]]:
+        """Numbers of the pictures for training and for validation, each with the set that they are of."""
+        every = np.arange(len(self.images))
+        if config.train.select == "last":
+            return (every, "train"), (every[:0], "train")
+        if self.validation is not None:
+            return (every, "train"), (np.arange(len(self.validation)), "validation")
+        targets, how = self.images.targets, (config.train.val_fraction, config.train.seed)
+        if is_single_label(self.images):
+            kept, held = split_by_class(targets.argmax(axis=1).tolist(), *how)
+        else:
+            kept, held = split_validation(range(len(self.images)), *how)
+        return (kept, "train"), (held, "train")
+
+
+def load_labelled_images(options: DataConfig) -> LabelledImages:
+    """The labelled set that ``options`` name, and the one to select an epoch by.
+
+    Raises:
+        UserError: if there is none, it is a test split, it cannot be read, its labels have nothing to tell apart, or
+            the classes of the two differ.
+    """
+    if options.dataset is None:
+        raise UserError("no training data: give --dataset DATA, such as a folder of class folders, or mini:train")
+    load = partial(
+        load_dataset,
+        root=options.root,
+        n_images=options.n_images,
+        keep_empty=options.keep_empty,
+        skip_missing=options.skip_missing,
+    )
+    images = load(training_split(options.dataset), options.images)
+    if not (images.targets == ABSENT).any():
+        names = ", ".join(images.classnames[:3])
+        raise UserError(f"{images.name}: every picture has every class ({names}), so there is nothing to tell apart")
+    if absent := [name for name, column in zip(images.classnames, images.targets.T, strict=True) if 1 not in column]:
+        images = images.with_notes(f"{images.name} has no picture of {', '.join(absent)}")
+    if options.validation is None:
+        return LabelledImages(images)
+    spec = training_split(options.validation)
+    validation = load(spec, options.images, classnames=images.classnames)
+    return LabelledImages(images, validation)
+
+
+def is_single_label(images: MultiLabelImages) -> bool:
+    """Whether every image has exactly one class, and nothing is unknown."""
+    targets = images.targets
+    return bool(((targets == PRESENT).sum(axis=1) == 1).all() and (targets >= ABSENT).all())
+
+
+def is_encoded_once(frozen: bool, config: RunConfig) -> bool:
+    """Whether the pictures' features are computed once, given whether the learner's image side is frozen."""
+    return frozen and (config.train.views > 0 or config.data.augment == "none")
+
+
+def describe_views(learner: Learner, config: RunConfig) -> str:
+    """How the pictures are seen, for people."""
+    once = is_encoded_once(learner.image_side_is_frozen, config)
+    if config.data.augment == "none":
+        return "not augmented" + (", encoded once" if once else "")
+    return f"{config.train.views} random views of each, encoded once" if once else "a fresh view at every step"
+
+
+def _encoded(
+    learner: Learner,
+    pictures: Pictures,
+    config: RunConfig,
+    run: RunFolder,
+    stop: Callable[[], None],
+    plain: bool = False,
+) -> TrainingData:
+    augment = config.data.augment != "none" and not plain
+    frozen = learner.image_side_is_frozen
+    if is_encoded_once(frozen, config) or (frozen and plain):
+        n_views = config.train.views if augment else 0
+        return cached_image_data(
+            learner, pictures, config.data, n_views=n_views, seed=config.train.seed, folder=run.cache, after_batch=stop
+        )
+    return ImageData(learner.backbone, pictures, augment, config.data.workers)
+
+
+_Unreadable = list[tuple[str, int, str]]
+"""Set, number and message of each picture that cannot be read."""
+
+
+def _find_unreadable(
+    sets: dict[str, MultiLabelImages], options: DataConfig, path: Path, stop: Callable[[], None]
+) -> _Unreadable:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["fingerprint"] == options.fingerprint:
+            return [(str(name), int(number), str(message)) for name, number, message in known["unreadable"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not looked through yet
+    found: _Unreadable = []
+    for name, images in sets.items():
+        found += [(name, number, str(error)) for number, error in _try_all(images, options.workers, stop)]
+    write_json(path, {"fingerprint": options.fingerprint, "unreadable": found})
+    return found
+
+
+def _try_all(images: MultiLabelImages, workers: int, stop: Callable[[], None]) -> list[tuple[int, UserError]]:
+    if images.open_item is not open_image:
+        return []  # drawn scenes
+    outcomes = decode_in_order(images.items, partial(open_image, draft=_SMALLEST), workers=workers)
+    found = []
+    for number, (_, outcome) in enumerate(track(outcomes, "Checking pictures", len(images), "pictures")):
+        if isinstance(outcome, UserError):
+            found.append((number, outcome))
+        stop()
+    return found
+
+
+def _without(samples: Ints, name: str, unreadable: _Unreadable) -> Ints:
+    return samples[~np.isin(samples, [number for one, number, _ in unreadable if one == name])]
+
+
+def _size(item: Any) -> int | str:
+    if not isinstance(item, Path):
+        return str(item)
+    try:
+        return item.stat().st_size
+    except OSError:
+        return -1

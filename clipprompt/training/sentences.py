@@ -1,0 +1,75 @@
+"""Captions as a run's source: a labelled corpus and template sentences, encoded once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipprompt.captions.corpus import load_corpus
+from clipprompt.config import DataConfig, RunConfig
+from clipprompt.errors import UserError
+from clipprompt.learners import Learner
+from clipprompt.training.data import caption_data, split_validation
+from clipprompt.training.run_folder import RunFolder
+from clipprompt.training.source import Prepared, Say
+from clipprompt.training.templates import load_templates, template_sentences
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Labelled sentences to train on: captions first, then template sentences.
+
+    Attributes:
+        texts: N sentences.
+        labels: N lists of class indices.
+        groups: for each caption, what it must not be parted from in a split: its image, or itself.
+        classnames: C names.
+    """
+
+    texts: list[str]
+    labels: list[list[int]]
+    groups: list[Hashable]
+    classnames: tuple[str, ...]
+
+    def fingerprint(self) -> str:
+        """A short hash of everything that is learnt from."""
+        text = json.dumps([self.classnames, self.texts, self.labels], ensure_ascii=False)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    def prepare(
+        self, learner: Learner, config: RunConfig, run: RunFolder, tell: Say, stop: Callable[[], None]
+    ) -> Prepared:
+        """Encodes the sentences; those for validation are held out of the captions."""
+        data = caption_data(learner, self.texts, self.labels, config.data, run.cache, stop)
+        validation = None
+        if config.train.select != "last":
+            kept, held = split_validation(self.groups, config.train.val_fraction, config.train.seed)
+            # Templates stand behind the captions; they are trained on and never held out.
+            templates = np.arange(len(self.groups), len(self.texts))
+            data, validation = data.subset(np.concatenate([kept, templates])), data.subset(held)
+        tell(f"{config.method}: {len(data)} sentences, {len(self.classnames)} classes, {config.train.epochs} epochs")
+        return Prepared(data, validation)
+
+
+def load_sentences(options: DataConfig) -> Sentences:
+    """The labelled sentences that ``options`` name.
+
+    Raises:
+        UserError: if there is no corpus, it cannot be read, or none of its captions has a class.
+    """
+    if options.corpus is None:
+        raise UserError("no training data: give --dataset corpus.parquet (made by `clipprompt corpus build`)")
+    corpus = load_corpus(options.corpus)
+    found = [labels.tolist() for labels in corpus.labels]
+    if not any(found):
+        raise UserError(f"{options.corpus}: none of its {len(corpus)} captions names a class")
+    rows = zip(corpus.captions, corpus.image_ids, found, strict=True)
+    kept = [row for row in rows if options.keep_empty or row[2]]
+    texts, labels = [caption for caption, _, _ in kept], [names for _, _, names in kept]
+    groups: list[Hashable] = [caption if image is None else ("image", image) for caption, image, _ in kept]
+    extra, extra_labels = template_sentences(load_templates(options.templates), corpus.classnames)
+    return Sentences(texts + extra, labels + extra_labels, groups, tuple(corpus.classnames))
