@@ -6,6 +6,7 @@ computed elsewhere (a prefix shared by all classes), and the last layer may comp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -15,12 +16,20 @@ from torch.nn import functional as F
 
 from clipprompt.errors import UserError
 
+# Attribute of a block that holds its compiled walk.
+COMPILED = "clipprompt_walk"
+
 
 class KeysValues(NamedTuple):
     """Keys and values of one layer, each (N, heads, L, width / heads)."""
 
     keys: Tensor
     values: Tensor
+
+
+Walk = Callable[
+    [ResidualAttentionBlock, Tensor, KeysValues | None, Tensor | None, bool, Tensor | None], tuple[Tensor, KeysValues]
+]
 
 
 def check_blocks(blocks: nn.ModuleList, tower: str) -> None:
@@ -75,6 +84,19 @@ def run_block_and_keep(
     rows: Tensor | None = None,
 ) -> tuple[Tensor, KeysValues]:
     """``run_block``, and the keys and values that ``states`` have in this block."""
+    walk: Walk = getattr(block, COMPILED, walk_block)
+    return walk(block, states, before, mask, causal, rows)
+
+
+def walk_block(
+    block: ResidualAttentionBlock,
+    states: Tensor,
+    before: KeysValues | None,
+    mask: Tensor | None,
+    causal: bool,
+    rows: Tensor | None,
+) -> tuple[Tensor, KeysValues]:
+    """What ``run_block_and_keep`` runs, unless the block has a compiled walk."""
     normed = block.ln_1(states)
     if before is None and rows is None:
         queries, *both = _project(block, normed, 0, 3)
