@@ -2,35 +2,33 @@
 
     "a photo of a {}."  x  class names  -> text tower -> normalise -> mean over templates -> normalise [-> centre]
 
+Templates are sentences, or names of sets of them: ``clip_imagenet_80``, or a data set such as ``oxford_pets``.
+
 The local branch is TaI-DPT's baseline (arXiv 2211.12739, table 1): dense features, softmax-weighted with CLIP's scale.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import ClassVar
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from clipprompt.backbone import Backbone
+from clipprompt.backbone._templates import resolve_templates
 from clipprompt.errors import UserError
 from clipprompt.learners._base import Features, LearnerOptions
 from clipprompt.learners._dense import BranchLogits, DenseLearner, branch_logits
-
-
-def _as_tuple(value: Any) -> Any:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(value) if isinstance(value, list) else value  # JSON and YAML have lists
+from clipprompt.learners._sentences import Templates, encode_sentences
 
 
 class ZeroShotOptions(LearnerOptions):
     """Options of ``zero_shot``."""
 
-    templates: Annotated[tuple[str, ...], BeforeValidator(_as_tuple)] = Field(
-        ("a photo of a {}.",), min_length=1, description="sentences with {} for the class name"
+    templates: Templates = Field(
+        ("a photo of a {}.",), min_length=1, description="sentences with {} for the class name, or names of such sets"
     )
     centre: bool = Field(False, description="subtract the class mean from the text features")
     positional: bool = Field(True, description="pool the image with positions (CLIP), or without (TaI-DPT)")
@@ -51,9 +49,7 @@ class ZeroShot(DenseLearner):
         self, backbone: Backbone, options: ZeroShotOptions, generator: torch.Generator, n_classes: int
     ) -> None:
         super().__init__(backbone, options, generator, n_classes)
-        for template in options.templates:
-            if "{}" not in template:
-                raise UserError(f"template {template!r} has no {{}} for the class name")
+        self._sentences = resolve_templates(options.templates)
         self.register_buffer("_text", torch.empty(0), persistent=False)
 
     @property
@@ -89,10 +85,5 @@ class ZeroShot(DenseLearner):
     def _embed_classes(self, names: list[str]) -> None:
         if self.options.centre and len(names) == 1:
             raise UserError("centre=True needs at least two classes: the mean of one is itself")
-        features = torch.stack([self._encode(template, names) for template in self.options.templates]).mean(dim=0)
-        features = F.normalize(features, dim=-1)
+        features = encode_sentences(self.backbone, self._sentences, names)
         self._text = F.normalize(features - features.mean(dim=0), dim=-1) if self.options.centre else features
-
-    def _encode(self, template: str, names: list[str]) -> Tensor:
-        tokens = self.backbone.tokenize([template.replace("{}", name) for name in names])
-        return F.normalize(self.backbone.encode_text(tokens), dim=-1)

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from clipprompt.backbone import Backbone
+from clipprompt.backbone._templates import named_templates
 from clipprompt.errors import UserError
-from clipprompt.learners import create_learner
+from clipprompt.learners import create_learner, load_learner
 from tests.conftest import Golden, assert_close
 
 FORWARD = 1e-4
@@ -98,6 +101,34 @@ def test_a_template_without_a_place_for_the_name_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=r"has no \{\} for the class name"):
         create_learner("zero_shot", tiny_vit_backbone, ["cat"], templates=templates)
+
+
+@pytest.mark.parametrize(
+    ("templates", "sentences"),
+    [
+        ("oxford_pets", ["a photo of a {}, a type of pet."]),
+        (["dtd", "my {}."], ["{} texture.", "my {}."]),
+        (("clip_imagenet_7", "imagenet"), [*named_templates("clip_imagenet_7"), "a photo of a {}."]),
+        ("clip_imagenet_80", named_templates("clip_imagenet_80")),
+    ],
+)
+def test_templates_go_by_name_alone_or_mixed_with_sentences(
+    tiny_vit_backbone: Backbone, texts: Texts, tmp_path: Path, templates: Any, sentences: list[str]
+) -> None:
+    learner = create_learner("zero_shot", tiny_vit_backbone, texts["classnames"], templates=templates)
+    each = [
+        create_learner("zero_shot", tiny_vit_backbone, texts["classnames"], templates=sentence).class_features()
+        for sentence in sentences
+    ]
+    assert_close(learner.class_features(), F.normalize(torch.stack(each).mean(dim=0), dim=-1), 1e-6)
+    learner.save(tmp_path)
+    assert torch.equal(load_learner(tmp_path, tiny_vit_backbone).class_features(), learner.class_features())
+
+
+def test_an_unknown_name_of_templates_suggests_the_nearest(tiny_vit_backbone: Backbone) -> None:
+    with pytest.raises(UserError, match="did you mean 'oxford_pets'") as error:
+        create_learner("zero_shot", tiny_vit_backbone, ["cat"], templates=("oxfordpets", "my {}."))
+    assert "\n" not in str(error.value)
 
 
 def test_no_templates_are_refused(tiny_vit_backbone: Backbone) -> None:
