@@ -168,7 +168,9 @@ def test_class_features_are_unit_vectors(create: Create, name: str) -> None:
 @learners
 def test_a_seed_means_the_same_prompts_and_leaves_the_global_state_alone(create: Create, name: str) -> None:
     state = torch.random.get_rng_state()
-    first, second, other = create(name, seed=1), create(name, seed=1), create(name, seed=2)
+    fields = learner_options(name).model_fields
+    at_random = {key: None for key in fields if key.startswith("ctx_init")}  # words start the same for every seed
+    first, second, other = (create(name, seed=seed, **at_random) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), state)
     for key, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[key])
