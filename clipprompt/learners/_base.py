@@ -75,9 +75,11 @@ class Learner(nn.Module, ABC):
         branch: what ``logits_from`` answers with; other than ``global``, it reads the places of an image.
         image_side_is_frozen: image features can be computed once; with some learners an option decides. One of which
             this is not true overrides ``encode_images``, with gradients; whoever has only images calls it itself.
+        reads_places: its image features have places; without, they are not computed.
         places_as_pooled: places are read as the attention pool sees them, the mean over them in front as one more, and
             positions added (DualCoOp); otherwise each place alone, without positions.
         text_side_sees_the_image: each image has class features of its own, so no one classifier stands for the prompt.
+        loss_is_a_sum: over the samples of a batch; otherwise it is their mean. Processes that share a batch need it.
         backbone: the shared frozen CLIP.
         options: the options in force.
         classnames: in the order of the logits.
@@ -88,8 +90,10 @@ class Learner(nn.Module, ABC):
     trains_on: ClassVar[Literal["captions", "images"]] = "images"
     branch: ClassVar[Literal["global", "local", "merged"]] = "global"
     image_side_is_frozen: bool = True
+    reads_places: ClassVar[bool] = False
     places_as_pooled: ClassVar[bool] = False
     text_side_sees_the_image: ClassVar[bool] = False
+    loss_is_a_sum: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone, options: LearnerOptions, generator: torch.Generator, n_classes: int) -> None:
         """A learner makes its parameters here.
@@ -159,10 +163,10 @@ class Learner(nn.Module, ABC):
         """Reads the image tower's trunk, which several learners may share."""
         tower = self.backbone.vision
         with torch.no_grad():
-            return ImageFeatures(
-                F.normalize(tower.pool(hidden, positional=self.pools_with_positions), dim=-1),
-                project_places(tower, hidden, as_pooled=self.places_as_pooled),
-            )
+            whole = F.normalize(tower.pool(hidden, positional=self.pools_with_positions), dim=-1)
+            if not self.reads_places:
+                return ImageFeatures(whole, whole.new_empty(len(whole), 0, whole.shape[-1]))
+            return ImageFeatures(whole, project_places(tower, hidden, as_pooled=self.places_as_pooled))
 
     @property
     def pools_with_positions(self) -> bool:

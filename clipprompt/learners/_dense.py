@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ class BranchLogits(NamedTuple):
 
 class DenseLearner(Learner):
     """A learner that also looks at the parts: it has a local branch, and can say where in the image a class is."""
+
+    reads_places: ClassVar[bool] = True
 
     @abstractmethod
     def branch_logits_from(self, features: Features) -> BranchLogits:
