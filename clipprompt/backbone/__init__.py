@@ -11,6 +11,7 @@ from typing import Any
 
 import open_clip
 import torch
+from open_clip.coca_model import CoCa
 from open_clip.model import CLIP, CustomTextCLIP
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import VisionTransformer
@@ -24,13 +25,14 @@ from clipprompt.backbone._loading import (
     resolve_device,
 )
 from clipprompt.backbone._resnet import ResNetTower
-from clipprompt.backbone._text import TextTower
+from clipprompt.backbone._text_tower import AnyTextTower
+from clipprompt.backbone._text_towers import wrap_text_tower
 from clipprompt.backbone._transform import ImageTransform
 from clipprompt.backbone._vision import Hidden, VisionTower
 from clipprompt.backbone._vit import ViTTower
 from clipprompt.errors import UserError
 
-__all__ = ["Backbone", "Hidden", "ImageTransform", "TextTower", "VisionTower", "load_backbone", "resolve_device"]
+__all__ = ["AnyTextTower", "Backbone", "Hidden", "ImageTransform", "VisionTower", "load_backbone", "resolve_device"]
 
 _PRECISION_OF = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -50,14 +52,14 @@ class Backbone:
     """
 
     def __init__(self, model: Any, tokenizer: Any, preprocess: Any, name: str, pretrained: str | None) -> None:
-        if not isinstance(model, CLIP | CustomTextCLIP):
+        if not isinstance(model, CLIP | CustomTextCLIP | CoCa):
             raise UserError(f"backbone {name!r} is a {type(model).__name__}, which is not supported (CLIP is)")
         self._model = model.requires_grad_(False).eval()
         self.name = name
         self.pretrained = pretrained
         self.tokenizer = tokenizer
         self.preprocess = None if preprocess is None else ImageTransform(preprocess)
-        self.text = TextTower(model)
+        self.text = wrap_text_tower(model, tokenizer, name)
         self.vision = _vision_tower(model.visual, name)
         self.logit_scale = float(model.logit_scale.detach().float().exp())
         size = model.visual.image_size

@@ -17,15 +17,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from open_clip.model import CLIP, CustomTextCLIP
-from open_clip.transformer import TextTransformer
+from open_clip.model import CLIP
+from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from clipprompt.backbone._blocks import KeysValues, check_blocks, keys_values, run_block, run_block_and_keep
+from clipprompt.backbone._blocks import KeysValues, keys_values, run_block, run_block_and_keep
+from clipprompt.backbone._layout import TextLayout
 from clipprompt.backbone._packing import Packing, pack
-from clipprompt.errors import UserError
 
 # Positions whose activations are held for the backward pass: a quarter of a megabyte each in ViT-B/16's text tower.
 POSITIONS_AT_ONCE = 8192
@@ -37,27 +37,20 @@ class TextTower:
     Attributes:
         width: d, size of the token embeddings.
         context_length: longest text in tokens, start and end token included.
-        embed_dim: E, size of the joint space.
+        layout: what stands around the words of a text.
     """
 
-    def __init__(self, model: CLIP | CustomTextCLIP) -> None:
-        source: Any = model.text if isinstance(model, CustomTextCLIP) else model
-        if isinstance(model, CustomTextCLIP):
-            if not isinstance(source, TextTransformer):
-                raise UserError(f"the text tower is a {type(source).__name__}, which is not supported")
-            self._pool, self._end_id = source.pool_type, source.eos_id
-        else:
-            self._pool, self._end_id = model.text_pool_type, model.text_eos_id
-        if source.attn_mask is None:
-            raise UserError("the text tower reads in both directions, which is not supported")
-        if getattr(source, "cls_emb", None) is not None or self._pool not in ("argmax", "eos"):
-            raise UserError("the text tower does not read its feature at the end token, which is not supported")
+    takes_deep_prompts = True
+
+    def __init__(self, source: Any, layout: TextLayout) -> None:
+        """Takes a ``TextTransformer``, or the ``CLIP`` that has swallowed one; ``reads_to_the_right`` must hold."""
+        self._pool, self._end_id = reading(source)
+        self.layout = layout
         self._embedding: nn.Embedding = source.token_embedding
         self._positions: Tensor = source.positional_embedding
         self._blocks = source.transformer.resblocks
         self._final_norm: nn.Module = source.ln_final
         self._projection: Any = source.text_projection
-        check_blocks(self._blocks, "text")
         self.width: int = self._embedding.embedding_dim
         self.context_length: int = self._positions.shape[0]
         self.n_layers: int = len(self._blocks)
@@ -99,7 +92,7 @@ class TextTower:
             suffix: each class's own embeddings, right of the prefix: (C, Ls, d), or (G, C, Ls, d) where they differ.
             ends: (C,) index of the end token within the suffix.
             prefix: shared left parts (G, Lp, d), start token first; None when the suffix is the whole text.
-            deep: prompts that replace positions 1..n of the prefix before layers 1, 2, …:
+            deep: prompts that replace those right of the start token before layers 1, 2, …:
                 (J-1, n, d) or (J-1, G, n, d).
             positions_at_once: positions computed at a time. Of several such chunks only one holds its activations, the
                 others compute them again in the backward pass, so that a thousand classes, or many left parts, do not
@@ -177,11 +170,11 @@ class TextTower:
 
     def _run_prefix(self, prefix: Tensor, deep: Tensor | None) -> list[KeysValues]:
         states = (prefix + self._positions[: prefix.shape[1]].float()).to(self.dtype)
-        keys = []
+        keys, first = [], self.layout.n_start
         for layer, block in enumerate(self._blocks):
             if deep is not None and 1 <= layer <= deep.shape[0]:
                 prompts = deep[layer - 1].to(states.dtype).expand(states.shape[0], -1, -1)
-                states = torch.cat([states[:, :1], prompts, states[:, 1 + prompts.shape[1] :]], dim=1)
+                states = torch.cat([states[:, :first], prompts, states[:, first + prompts.shape[1] :]], dim=1)
             if layer + 1 < self.n_layers:
                 states, kept = run_block_and_keep(block, states, causal=True)
             else:  # what the last layer makes of the prefix is read by nobody
@@ -204,6 +197,23 @@ class TextTower:
         elif self._projection is not None:
             states = states @ self._projection
         return states.float()
+
+
+def reading(source: Any) -> tuple[str, int]:
+    """How a text transformer is read: its pool type, and the id of the end token for pool type ``eos``."""
+    if isinstance(source, CLIP):
+        return source.text_pool_type, source.text_eos_id
+    return source.pool_type, source.eos_id
+
+
+def reads_to_the_right(source: Any) -> bool:
+    """Whether a text transformer is causal, read at its end token, and built of open_clip's standard blocks."""
+    return (
+        source.attn_mask is not None
+        and getattr(source, "cls_emb", None) is None
+        and reading(source)[0] in ("argmax", "eos")
+        and all(type(block) is ResidualAttentionBlock for block in source.transformer.resblocks)
+    )
 
 
 def _common_prefix(tokens: Tensor, ends: Tensor) -> int:

@@ -21,7 +21,7 @@ class ClassPrompts(NamedTuple):
     """The fixed parts of C prompts.
 
     Attributes:
-        start: embedding of the start token, (1, d).
+        start: embedding of the start token, (1, d); (0, d) where the tokenizer has none.
         suffix: embeddings of name, full stop and end token, padded to the longest, (C, Ls, d).
         ends: index of each end token within the suffix, (C,).
     """
@@ -93,23 +93,26 @@ def build_class_prompts(backbone: Backbone, names: list[str], n_ctx: int) -> Cla
     Raises:
         UserError: naming a class whose prompt does not fit into the text tower.
     """
-    texts = [f"{name}." for name in names]
-    room = _room(backbone, n_ctx)
-    tokens = backbone.tokenizer(texts, context_length=backbone.context_length + 1)
+    layout = backbone.text.layout
+    n_start, room = layout.n_start, _room(backbone, n_ctx)
+    texts = [layout.continued(f"{name}.") for name in names]
+    tokens = backbone.tokenizer(texts, context_length=backbone.context_length + layout.n_lead + 1)
+    tokens = torch.cat([tokens[:, :n_start], tokens[:, n_start + layout.n_lead :]], dim=1)
     ends = backbone.text.end_positions(tokens)
     for name, end in zip(names, ends.tolist(), strict=True):
         if end >= room:
             raise UserError(
                 f"class name {name[:60]!r} is too long: with {n_ctx} context vectors "
-                f"{room - 3} of the text tower's {backbone.context_length} tokens are left for a name"
+                f"{room - n_start - layout.n_stop - 1} of the text tower's {backbone.context_length} tokens are left "
+                "for a name"
             )
     embedded = backbone.text.embed_tokens(tokens[:, : int(ends.max()) + 1])
-    return ClassPrompts(embedded[0, :1], embedded[:, 1:], (ends - 1).to(embedded.device))
+    return ClassPrompts(embedded[0, :n_start], embedded[:, n_start:], (ends - n_start).to(embedded.device))
 
 
 def _room(backbone: Backbone, n_ctx: int) -> int:
-    room = backbone.context_length - n_ctx
-    if room < 4:  # start token, a name of one token, full stop, end token
+    room, layout = backbone.context_length - n_ctx, backbone.text.layout
+    if room < layout.n_start + 1 + layout.n_stop + 1:  # start token, a name of one token, full stop, end token
         raise UserError(f"n_ctx {n_ctx} is too large: the text tower has {backbone.context_length} tokens in all")
     return room
 
@@ -135,10 +138,10 @@ def init_context(
     """
     if words is not None:
         tokens = backbone.tokenize([words])
-        end = int(backbone.text.end_positions(tokens))
-        if end < 2:
+        start, end = backbone.text.layout.n_start, int(backbone.text.end_positions(tokens))
+        if end <= start:
             raise UserError(f"ctx_init {words!r} has no words")
-        context = backbone.text.embed_tokens(tokens[0, 1:end]).clone()
+        context = backbone.text.embed_tokens(tokens[0, start:end]).clone()
         return context if n_classes is None else context.repeat(n_classes, 1, 1)
     _room(backbone, n_ctx)
     shape = (n_ctx, backbone.text_width) if n_classes is None else (n_classes, n_ctx, backbone.text_width)
@@ -187,7 +190,7 @@ def encode_prompts(
     n_ctx = contexts.shape[-2]
     left, right = contexts[..., :n_before, :], contexts[..., n_ctx if n_before is None else n_before :, :]
     if right.shape[-2]:
-        suffix, ends = _insert(suffix, right, ends - 1), ends + right.shape[-2]
+        suffix, ends = _insert(suffix, right, ends - backbone.text.layout.n_stop), ends + right.shape[-2]
     if contexts.dim() == 4:
         suffix, ends = torch.cat([left, suffix.expand(len(left), -1, -1, -1)], dim=2), ends + left.shape[-2]
         left = left[:, 0, :0]

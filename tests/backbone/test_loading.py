@@ -64,9 +64,6 @@ def test_towers_of_every_kind_equal_open_clip(kind: str, quick_gelu: bool) -> No
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "attention pooling": ({"attentional_pool": True}, {}, "pools by attention"),
-    "bidirectional text": ({}, {"no_causal_mask": True}, "reads in both directions"),
-    "class token at the end": ({}, {"embed_cls": True, "output_tokens": True}, "feature at the end token"),
-    "feature at the first token": ({}, {"pool_type": "first"}, "feature at the end token"),
     "custom blocks": ({"block_type": "custom", "qk_norm": True}, {}, "CustomResidualAttentionBlock"),
 }
 
