@@ -17,12 +17,16 @@ from typing import NamedTuple, TypedDict
 SHARED = Path(os.environ.get("CLIPPROMPT_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 
 
+# Where the benchmarks that can run on a GPU run; the processes that measure inherit it.
+DEVICE = os.environ.get("CLIPPROMPT_BENCH_DEVICE", "cpu")
+
+
 class Measured(NamedTuple):
     """What one side cost.
 
     Attributes:
         seconds: median over the repeats.
-        megabytes: peak resident memory of its process, libraries and weights included.
+        megabytes: peak resident memory of its process, libraries and weights included; on a GPU, of its tensors there.
     """
 
     seconds: float
@@ -30,12 +34,12 @@ class Measured(NamedTuple):
 
 
 class Row(TypedDict):
-    """One comparison: seconds and peak megabytes of the plain formulation and of ours."""
+    """One comparison: seconds and peak megabytes of the plain formulation and of ours, or of ours alone."""
 
     what: str
-    plain_s: float
+    plain_s: float | None
     ours_s: float
-    ratio: float
+    ratio: float | None
     plain_mb: float | None
     ours_mb: float | None
     note: str
@@ -70,28 +74,47 @@ def compare(
     note: str = "",
 ) -> Row:
     """Measures both sides, one after the other."""
-    first, second = measure(plain, repeats[0]), measure(ours, repeats[1])
+    return row(what, measure(plain, repeats[0]), measure(ours, repeats[1]), note)
+
+
+def row(what: str, plain: Measured | None, ours: Measured, note: str = "") -> Row:
+    """What was measured of both sides, or of ours where there is nothing to compare with."""
     return Row(
         what=what,
-        plain_s=first.seconds,
-        ours_s=second.seconds,
-        ratio=first.seconds / second.seconds,
-        plain_mb=first.megabytes,
-        ours_mb=second.megabytes,
+        plain_s=plain and plain.seconds,
+        ours_s=ours.seconds,
+        ratio=plain and plain.seconds / ours.seconds,
+        plain_mb=plain and plain.megabytes,
+        ours_mb=ours.megabytes,
         note=note,
     )
 
 
 def _run(make: Callable[[], Callable[[], object]], repeats: int, sender: Connection) -> None:
-    import resource  # not on Windows
-
     step = make()
     step()
     times = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = _clock()
         step()
-        times.append(time.perf_counter() - start)
+        times.append(_clock() - start)
+    sender.send(json.dumps([statistics.median(times), _peak()]))
+
+
+def _clock() -> float:
+    if DEVICE != "cpu":
+        import torch
+
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _peak() -> float:
+    if DEVICE != "cpu":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 1e6
+    import resource  # not on Windows
+
     unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-    sender.send(json.dumps([statistics.median(times), peak]))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
