@@ -33,10 +33,10 @@ def convert(
     ],
     pretrained: Annotated[str | None, typer.Option(metavar="TAG", help="weights tag or file, such as openai")] = None,
     method: Annotated[
-        str, typer.Option(metavar="NAME", help="coop, cocoop, maple or tai_dpt; auto tells it by the keys")
+        str, typer.Option(metavar="NAME", help="coop, maple or another of these; auto tells it by the keys")
     ] = "auto",
 ) -> None:
-    """Convert a checkpoint of CoOp, CoCoOp, MaPLe or TaI-DPT.
+    """Convert a checkpoint of CoOp, CoCoOp, VPT, IVLP, MaPLe, PromptSRC or TaI-DPT.
 
     Nothing in the checkpoint is executed: its tensors are read, and a file
     with anything else in it than a training state is refused.

@@ -75,7 +75,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     file = find_checkpoint(path)
     found = _load(file)
     if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
-        raise UserError(f"{file} is not a checkpoint of CoOp, CoCoOp, MaPLe or TaI-DPT: it has no 'state_dict'")
+        raise UserError(f"{file} is not a checkpoint of a prompt learner: it has no 'state_dict'")
     state = found["state_dict"]
     for key, value in state.items():
         if not isinstance(key, str) or not isinstance(value, Tensor):

@@ -7,6 +7,7 @@
     all       token_prefix, token_suffix, token_suffix_nocls: embeddings around the context, made anew here
 
 MaPLe's file is that of the whole model: the prompts are under ``prompt_learner.``, and CLIP's weights beside them.
+``_tower_keys.py`` reads VPT, IVLP and PromptSRC, whose prompts are inside the towers.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ import torch
 from torch import Tensor
 
 from clipprompt.errors import UserError, nearest
+from clipprompt.sharing._tower_keys import TOWER_METHODS, read_tower_prompts
 
-METHODS = ("coop", "cocoop", "maple", "tai_dpt")
+METHODS = ("coop", "cocoop", "maple", "tai_dpt", *TOWER_METHODS)
 # The keys by which a method is known; the first that fits.
 _SIGNATURES = {
     "tai_dpt": {"ctx", "ctx_double"},
@@ -36,6 +38,7 @@ _REQUIRED = {
     "tai_dpt": ["ctx", "ctx_double"],
 }
 _AROUND = ("token_prefix", "token_suffix", "token_suffix_nocls")
+_NAMES = "CoOp, CoCoOp, VPT, IVLP, MaPLe, PromptSRC or TaI-DPT"
 _SCALES = ("temperature", "spatial_T", "ranking_scale")
 _UNLEARNT = 3.0  # where TaI-DPT starts its two scales; without a gradient they stay there to the last bit
 _DEEP = re.compile(r"compound_(prompts_text\.(\d{1,3})|prompt_projections\.(\d{1,3})\.(?:weight|bias))")
@@ -73,10 +76,14 @@ def read_prompt(state: dict[str, Tensor], method: str = "auto") -> Prompt:
         UserError: naming the key that is missing, unknown, or of a wrong shape.
     """
     check_method(method)
-    tensors = _prompt_learner(state)
-    found = _recognise(tensors)
+    plain = {key.removeprefix("module."): value for key, value in state.items()}
+    in_towers = read_tower_prompts(plain)
+    tensors = _prompt_learner(plain)
+    found = in_towers[0] if in_towers else _recognise(tensors)
     if method not in ("auto", found):
         raise UserError(f"--method {method} does not fit: the keys are those of {found}")
+    if in_towers:
+        return Prompt(*in_towers, tensors.get("token_suffix"))
     _check_keys(tensors, found)
     values = {key: value.float() for key, value in tensors.items() if key not in _AROUND}
     parameters, options = {"maple": _maple, "tai_dpt": _tai_dpt}.get(found, _plain)(values)
@@ -97,10 +104,7 @@ def check_method(method: str) -> None:
         raise UserError(f"--method {method!r} is not one of {', '.join(known)}{nearest(method, known)}")
 
 
-def _prompt_learner(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    plain = {key.removeprefix("module."): value for key, value in state.items()}
-    if any("VPT" in key for key in plain):  # their text prompts alone would look like CoOp's
-        raise UserError("these are prompts of VPT, IVLP or PromptSRC, which cannot be converted")
+def _prompt_learner(plain: dict[str, Tensor]) -> dict[str, Tensor]:
     inside = {key.removeprefix("prompt_learner."): v for key, v in plain.items() if key.startswith("prompt_learner.")}
     return inside or plain
 
@@ -110,7 +114,7 @@ def _recognise(tensors: dict[str, Tensor]) -> str:
         if signature <= set(tensors):
             return method
     some = ", ".join(list(tensors)[:4]) or "none at all"
-    raise UserError(f"these are no prompts of CoOp, CoCoOp, MaPLe or TaI-DPT: there is no key 'ctx', but {some}")
+    raise UserError(f"these are no prompts of {_NAMES}: there is no key 'ctx', but {some}")
 
 
 def _check_keys(tensors: dict[str, Tensor], method: str) -> None:

@@ -19,6 +19,8 @@ from clipprompt.sharing._keys import Prompt, read_prompt
 from clipprompt.sharing._words import Words, read_words
 
 _DEFAULT_WORDS = "a photo of a"
+# They learn the first words of a text alone; the others stay and belong to the prompt. Their option of how many.
+_FIRST_WORDS = {"maple": "n_ctx", "ivlp": "n_ctx_text", "promptsrc": "n_ctx_text"}
 
 
 class Original(NamedTuple):
@@ -46,11 +48,11 @@ class Converted(NamedTuple):
 
 
 def open_original(path: str | os.PathLike[str], method: str = "auto") -> Original:
-    """Reads a checkpoint of CoOp, CoCoOp, MaPLe or TaI-DPT; nothing in it is executed.
+    """Reads a checkpoint of CoOp, CoCoOp, VPT, IVLP, MaPLe, PromptSRC or TaI-DPT; nothing in it is executed.
 
     Args:
         path: a file, or the folder that such a project writes.
-        method: ``coop``, ``cocoop``, ``maple``, ``tai_dpt``, or ``auto`` to tell it by the keys.
+        method: one of ``METHODS``, such as ``coop``, or ``auto`` to tell it by the keys.
 
     Raises:
         UserError: in one line, naming the file and the key.
@@ -94,7 +96,9 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _check_context(prompt: Prompt, backbone: Backbone, classnames: Sequence[str]) -> None:
-    context = prompt.parameters["ctx"]
+    context = prompt.parameters.get("ctx")
+    if context is None:  # VPT learns no words; its prompts are checked when they are loaded
+        return
     if context.shape[-1] != backbone.text_width:
         raise UserError(
             f"its context has width {context.shape[-1]}, but {backbone.name} has {backbone.text_width}: "
@@ -112,7 +116,7 @@ def _check_words(prompt: Prompt, words: Words | None) -> None:
         return
     if words.difference and prompt.parameters["ctx"].dim() == 3:
         raise UserError(f"each context belongs to a class, and {words.difference}; give the classes in their order")
-    if words.left_over and prompt.method != "maple":
+    if words.left_over and prompt.method not in _FIRST_WORDS:
         raise UserError(
             f"the words {words.left_over!r} stand between its context and the names, left over from words that the "
             f"original counted wrongly; {prompt.method} cannot say them here"
@@ -120,10 +124,10 @@ def _check_words(prompt: Prompt, words: Words | None) -> None:
 
 
 def _words_option(prompt: Prompt, words: Words | None) -> dict[str, Any]:
-    """MaPLe learns the first words of its text alone; the others stay and belong to the prompt."""
-    if prompt.method != "maple":
+    """The words of which a prompt learns the first alone."""
+    if prompt.method not in _FIRST_WORDS:
         return {}
-    n_ctx = prompt.options["n_ctx"]
+    n_ctx = prompt.options[_FIRST_WORDS[prompt.method]]
     default = _DEFAULT_WORDS.split()
     if words is None or words.left_over is None:
         return {"ctx_init": _DEFAULT_WORDS if n_ctx < len(default) else None}
@@ -150,7 +154,8 @@ def _notes(prompt: Prompt, words: Words | None, given: Mapping[str, Any]) -> Ite
         yield "the file does not hold the words around the context, so backbone and class names could not be checked"
     elif words.difference:
         yield f"{words.difference}: the context is the same for every class, so it takes these names too"
-    if prompt.method == "maple" and (words is None or words.left_over is None) and "ctx_init" not in given:
+    guessed = words is None or words.left_over is None
+    if guessed and _words_option(prompt, words).get("ctx_init") and "ctx_init" not in given:
         yield f"the words of the prompt are taken to be {_DEFAULT_WORDS!r}; say otherwise with ctx_init=…"
     if prompt.method == "coop" and "class_token_position" not in given:
         yield "the class name is taken to stand at the end; say otherwise with class_token_position=middle or front"

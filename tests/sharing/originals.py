@@ -13,6 +13,7 @@ from clipprompt.backbone import Backbone
 from tests.conftest import Golden
 
 OURS_TO_THEIRS = {"ctx_local": "ctx_double"}
+INPUTS = {"ctx": "prompt_learner.ctx", "visual_ctx": "image_encoder.VPT"}
 DEEP = {"deep_ctx": "compound_prompts_text.{}", "deep_proj": "compound_prompt_projections.{}"}
 
 
@@ -49,6 +50,26 @@ def maple_state(numbers: Golden, backbone: Backbone) -> Golden:
     """MaPLe's file is that of the whole model."""
     inside = {f"prompt_learner.{key}": value for key, value in original_state(numbers, backbone).items()}
     return {**inside, "image_encoder.proj": torch.zeros(2, 2), "logit_scale": torch.tensor(2.66)}
+
+
+def tower_state(numbers: Golden, backbone: Backbone, method: str) -> Golden:
+    """VPT, IVLP and PromptSRC keep all but the first context in the encoders, the whole model in one file."""
+    prompts = {key.removeprefix("final/"): value for key, value in numbers.items() if key.startswith("final/")}
+    state = {"image_encoder.proj": torch.zeros(2, 2), "text_encoder.ln_final.weight": torch.zeros(2)}
+    if "tokenized_prompts" in numbers:
+        state |= {
+            f"prompt_learner.{key}": value for key, value in original_state(numbers, backbone).items() if "token" in key
+        }
+    for key, value in prompts.items():
+        if key in INPUTS:
+            state[INPUTS[key]] = value
+        else:
+            encoder = "image" if "visual" in key else "text"
+            name = f"{encoder}_encoder.transformer.resblocks.{{}}.VPT_shallow"
+            state |= {name.format(layer): row for layer, row in enumerate(value, 1)}
+    if method == "promptsrc":
+        state["prompt_learner.ZS_image_encoder.class_embedding"] = torch.zeros(2)
+    return state
 
 
 def write_original(path: Path, state: Golden, epoch: int = 5) -> Path:

@@ -16,7 +16,7 @@ from clipprompt.sharing._checkpoint import _load, _StandIn, find_checkpoint
 from clipprompt.sharing._keys import read_prompt
 from clipprompt.sharing.convert import Converted, convert, open_original
 from tests.conftest import Golden, assert_close
-from tests.sharing.originals import maple_state, original_state, tai_dpt_state, write_original
+from tests.sharing.originals import maple_state, original_state, tai_dpt_state, tower_state, write_original
 
 FORWARD = 1e-4
 Load = Callable[[str], Golden]
@@ -59,6 +59,37 @@ def test_a_converted_prompt_gives_the_originals_logits(
     assert loaded.name == name.partition("_")[0]
     with torch.no_grad():
         assert_close(loaded(inputs["images_vit"]), numbers["logits_final"], FORWARD)
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "notes"),
+    [
+        ("vpt_shallow", "vpt", ["could not be checked"]),
+        ("vpt_deep", "vpt", ["could not be checked"]),
+        ("ivlp", "ivlp", []),
+        ("ivlp_text_only", "ivlp", []),
+        ("promptsrc", "promptsrc", ["could not be checked"]),
+    ],
+)
+def test_converted_prompts_of_the_towers_give_the_originals_logits(
+    name: str, method: str, notes: list[str], tmp_path: Path, vit: Backbone, golden: Load, inputs: Golden, texts: Texts
+) -> None:
+    numbers = golden(name)
+    learner, said = converted(tower_state(numbers, vit, method), tmp_path, vit, texts["classnames"])
+    assert learner.name == method
+    assert len(said) == len(notes)
+    assert all(part in note for part, note in zip(notes, said, strict=True))
+    with torch.no_grad():
+        assert_close(learner(inputs["images_vit"]), numbers["logits_final"], FORWARD)
+
+
+def test_words_are_guessed_only_where_some_are_left_over(
+    tmp_path: Path, vit: Backbone, golden: Load, texts: Texts
+) -> None:
+    state = {key: v for key, v in tower_state(golden("ivlp"), vit, "ivlp").items() if "token" not in key}
+    learner, notes = converted(state, tmp_path, vit, texts["classnames"])
+    assert learner.options.model_dump()["ctx_init"] == "a photo of a"
+    assert any("taken to be 'a photo of a'" in note for note in notes)
 
 
 def test_a_converted_tai_dpt_gives_the_originals_logits(

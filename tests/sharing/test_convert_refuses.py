@@ -86,13 +86,24 @@ def test_the_bomb_would_go_off_elsewhere(tmp_path: Path) -> None:
 
 
 CTX = torch.zeros(4, 128)
+
+
+def deep_key(layer: int) -> Golden:
+    return {f"image_encoder.transformer.resblocks.{layer}.VPT_shallow": CTX}
+
+
 PROJ = {"proj.weight": torch.zeros(128, 128), "proj.bias": torch.zeros(128)}
 KEYS: list[tuple[dict[str, torch.Tensor], str, str]] = [
     ({}, "auto", "there is no key 'ctx', but none at all"),
     ({"weight": CTX}, "auto", "there is no key 'ctx', but weight"),
     ({"ctx_pos": CTX, "ctx_neg": CTX}, "auto", "there is no key 'ctx', but ctx_pos, ctx_neg"),
     ({"ctx": CTX, "ctx_neg": CTX}, "auto", "key 'ctx_neg' is not one of its own"),
-    ({"prompt_learner.ctx": CTX, "image_encoder.VPT": CTX}, "auto", "VPT, IVLP or PromptSRC"),
+    ({"prompt_learner.ctx": CTX, "image_encoder.VPT": CTX}, "coop", "the keys are those of ivlp"),
+    ({"image_encoder.VPT": CTX}, "ivlp", "the keys are those of vpt"),
+    ({"image_encoder.VPT": CTX, **deep_key(2)}, "auto", "prompts for layer 2, but none for layer 1"),
+    ({"prompt_learner.ctx": CTX, **deep_key(1)}, "auto", "none for its input"),
+    ({"image_encoder.VPT": CTX[:2], **deep_key(1)}, "auto", "layer 1 have another shape"),
+    ({"image_encoder.VPT": CTX / 0}, "auto", "its visual_ctx has shape .*not finite"),
     ({"ctx": CTX, "meta_net.linear1.weight": CTX}, "auto", "key 'meta_net.linear1.bias' is missing"),
     ({"ctx": CTX, **PROJ, "compound_prompts_text.1": CTX}, "auto", "'compound_prompts_text.0' is missing"),
     ({"ctx": CTX, **PROJ, "compound_prompts_text.0": CTX}, "auto", "'compound_prompt_projections.0.weight' is missing"),
