@@ -46,6 +46,7 @@ class DualCoOp(PairLearner):
 
     Options: ClassVar[type[LearnerOptions]] = DualCoOpOptions
     places_as_pooled: ClassVar[bool] = True
+    loss_is_a_sum: ClassVar[bool] = True
     options: DualCoOpOptions
 
     def __init__(

@@ -2,25 +2,59 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from clipprompt.errors import UserError
+
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 
-def create_fabric(device: torch.device) -> Fabric:
-    """Lightning Fabric on one device, the backbone's.
+def create_fabric(device: torch.device, n_processes: int = 1) -> Fabric:
+    """Lightning Fabric on the backbone's device, connected with the other processes that share the run.
 
     Towers compute in the backbone's own precision; prompts, losses and gradients stay in float32.
+
+    Args:
+        device: the backbone's.
+        n_processes: of which this is one; more than one must have been started, by ``run_in_processes`` or torchrun.
     """
     from lightning_fabric import Fabric
 
-    devices: Any = [device.index or 0] if device.type == "cuda" else 1
-    return Fabric(accelerator=device.type, devices=devices, precision="32-true")
+    if n_processes == 1:
+        devices: Any = [device.index or 0] if device.type == "cuda" else 1
+        return Fabric(accelerator=device.type, devices=devices, precision="32-true")
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
+    plugins: Any = [TorchElasticEnvironment()]
+    fabric = Fabric(accelerator=device.type, devices=n_processes, strategy="ddp", precision="32-true", plugins=plugins)
+    fabric.launch()
+    return fabric
+
+
+def claim_device(device: str, n_processes: int) -> None:
+    """Makes ``cuda`` mean a GPU of its own in each of the processes that share a run.
+
+    Raises:
+        UserError: if the devices cannot be shared out.
+    """
+    if n_processes == 1:
+        return
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"train.devices={n_processes} takes backbone.device auto, cpu or cuda, not {device}")
+    if device == "cpu" or not torch.cuda.is_available():
+        return
+    if n_processes > torch.cuda.device_count():
+        raise UserError(
+            f"train.devices={n_processes}, but there are {torch.cuda.device_count()} GPUs: "
+            f"set train.devices to {torch.cuda.device_count()} or backbone.device to cpu"
+        )
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
 
 
 @contextmanager

@@ -38,6 +38,8 @@ class Position:
         seconds: time spent on this epoch so far.
         best_epoch: the best epoch on the validation split so far; 0 = none yet.
         best_score: its score, higher is better.
+        loss_scale: by which the loss of towers in float16 is multiplied.
+        good_steps: steps since the loss scale changed.
     """
 
     run: str = ""
@@ -48,6 +50,8 @@ class Position:
     seconds: float = 0.0
     best_epoch: int = 0
     best_score: float = 0.0
+    loss_scale: float = 1.0
+    good_steps: int = 0
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,16 @@
                        loss = learner.loss(images, labels)         where each view is fresh; then an SGD step
       validation score -> metrics.jsonl -> checkpoint
 
-Cut off anywhere and gone on with, it gives the same numbers bit by bit: the order of the batches depends on the seed
-and the epoch, and a checkpoint holds the prompts, the momentum and the place within the epoch.
+Cut off anywhere and gone on with, it gives the same numbers bit by bit on a CPU: the order of the batches depends on
+the seed and the epoch, and a checkpoint holds the prompts, the momentum, the loss scale and the place within the epoch.
+What comes close, but not to the last bit: a GPU, some of whose sums have no fixed order, and several processes beside
+one (they add up a batch in another order; several processes beside as many are bit by bit the same on a CPU).
 """
 
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -25,19 +28,15 @@ from clipprompt.config import TrainConfig
 from clipprompt.errors import UserError
 from clipprompt.learners import Learner
 from clipprompt.progress import progress
-from clipprompt.stopping import StopRequest
-from clipprompt.training._device import create_fabric, repeatable
-from clipprompt.training.checkpoint import (
-    Position,
-    load_checkpoint,
-    restore_checkpoint,
-    save_checkpoint,
-    take_checkpoint,
-)
-from clipprompt.training.data import TrainingData
+from clipprompt.stopping import InterruptedRunError, StopRequest
+from clipprompt.training._device import repeatable
+from clipprompt.training._keeper import Keeper, is_due
+from clipprompt.training._scaling import LossScaler
+from clipprompt.training._team import Team
+from clipprompt.training.data import Share, TrainingData
 from clipprompt.training.metrics_log import MetricsLog, open_metrics
 from clipprompt.training.schedule import learning_rate
-from clipprompt.training.validation import validate
+from clipprompt.training.validation import selection_score, validate
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,7 @@ def train(
     validation: TrainingData | None = None,
     run: str = "",
     stop: StopRequest | None = None,
+    team: Team | None = None,
 ) -> TrainResult:
     """Trains a learner's prompts in place.
 
@@ -77,6 +77,7 @@ def train(
         validation: held-out data, needed when ``config.select`` is not ``last``.
         run: hash of the run's configuration; a checkpoint of another run is refused.
         stop: asked after every step whether to save and end.
+        team: the processes that share the run, all of which make this call; None: this one alone.
 
     Returns:
         What was done. The learner holds the prompts of the selected epoch.
@@ -92,48 +93,43 @@ def train(
     if len(data) == 0:
         raise UserError("there is nothing to train on")
     if config.select != "last" and not validation:
-        raise UserError(f"train.select={config.select} needs captions held out for validation; there are none")
-    session = _Session(learner, data, config, folder, validation, run, stop or StopRequest())
+        raise UserError(f"train.select={config.select} needs samples held out for validation; there are none")
+    if config.devices > 1 and (team is None or team.size != config.devices):
+        raise UserError(f"train.devices={config.devices} needs as many processes: use `clipprompt train` or torchrun")
+    session = Session(learner, data, config, folder, validation, run, stop, team)
     with repeatable(learner.backbone.device):
         return session.run()
 
 
-class _Session:
-    """The state of one call of ``train``."""
+class Session:
+    """The state of one call of ``train``, whose arguments it takes."""
 
     def __init__(
         self,
         learner: Learner,
         data: TrainingData,
         config: TrainConfig,
-        folder: Path | None,
-        validation: TrainingData | None,
-        run: str,
-        stop: StopRequest,
+        folder: Path | None = None,
+        validation: TrainingData | None = None,
+        run: str = "",
+        stop: StopRequest | None = None,
+        team: Team | None = None,
     ) -> None:
-        self.learner, self.data, self.config, self.folder = learner, data, config, folder
-        self.validation, self.stop = validation, stop
-        self.fabric = create_fabric(learner.backbone.device)
+        self.learner, self.data, self.config, self.validation = learner, data, config, validation
+        self.stop, self.team = stop or StopRequest(), team or Team.join(learner.backbone.device)
+        self.parameters = list(learner.parameters())
         self.sgd = torch.optim.SGD(
-            learner.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+            self.parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
         )
-        self.model = self.fabric.setup_module(learner)
-        for method in ("loss", "loss_from"):
-            self.model.mark_forward_method(method)
-        self.optimizer: Any = self.fabric.setup_optimizers(self.sgd)
-        self.position, self.best = Position(run=run), dict[str, Tensor]()
-        self.path = folder / "checkpoints" / "last.safetensors" if folder is not None else None
-        if self.path is not None and self.path.exists():
-            self.resume(self.path)
-
-    def resume(self, path: Path) -> None:
-        checkpoint = load_checkpoint(path)
-        if checkpoint.position.run != self.position.run:
-            raise UserError(f"{path} belongs to a run with another configuration; remove it to start again")
-        restore_checkpoint(checkpoint, self.learner, self.sgd)
-        self.position, self.best = checkpoint.position, checkpoint.best
+        self.scaler = LossScaler(learner.backbone.precision, learner.backbone.device)
+        if config.compile:
+            learner.backbone.compile()
+        self.folder = folder if self.team.is_first else None  # the others write nothing
+        self.keeper = Keeper(folder, learner, self.sgd, self.scaler, writes=self.team.is_first)
+        self.position = self.keeper.resume(run)
 
     def run(self) -> TrainResult:
+        """Steps through what is left of the run."""
         started, losses = time.monotonic(), list[float]()
         n_batches = self.data.n_batches(self.config.batch_size)
         with open_metrics(self.folder, self.position.step, self.position.epoch) as log, progress(unit="steps") as bar:
@@ -145,7 +141,7 @@ class _Session:
         if self.config.select == "last":
             self.learner.end_training()
         else:
-            self.restore_best()
+            self.keeper.restore_best()
         epoch = self.config.epochs if self.config.select == "last" else self.position.best_epoch
         return TrainResult(self.position.step, epoch, losses, time.monotonic() - started)
 
@@ -155,7 +151,8 @@ class _Session:
             group["lr"] = learning_rate(epoch, self.config)
         saved = clock = time.monotonic()
         start = self.position.batch
-        for inputs, labels in self.data.batches(epoch, self.config.seed, self.config.batch_size, start):
+        share = Share(self.team.rank, self.team.size)
+        for inputs, labels in self.data.batches(epoch, self.config.seed, self.config.batch_size, start, share):
             loss = self.step(inputs, labels)
             now = time.monotonic()
             self.position = replace(
@@ -167,24 +164,29 @@ class _Session:
             )
             clock = now
             self.log_step(loss, log)
-            if self.is_due(now - saved):
-                self.save()
+            if is_due(self.config, self.position, now - saved):
+                self.keeper.save(self.position)
                 saved = now
-            if self.stop.signum is not None:
-                self.save()
-                self.stop.raise_if_asked(f"stopped at epoch {epoch + 1}, batch {self.position.batch}")
+            if self.team.any(self.stop.signum is not None):
+                self.keeper.save(self.position)
+                place = f"epoch {epoch + 1}, batch {self.position.batch}"
+                raise InterruptedRunError(self.stop.signum or signal.SIGTERM, f"stopped at {place}")
             yield loss
 
     def step(self, inputs: Any, labels: Tensor) -> float:
-        """One optimiser step; returns the loss before it."""
-        loss = (self.model.loss_from if self.data.is_encoded else self.model.loss)(inputs, labels)
-        value = float(loss.item())
+        """One optimiser step on this process's share of a batch; returns the whole batch's loss before it."""
+        self.sgd.zero_grad(set_to_none=True)
+        value = 0.0
+        if len(labels):
+            loss = (self.learner.loss_from if self.data.is_encoded else self.learner.loss)(inputs, labels)
+            self.scaler.backward(loss)
+            value = float(loss.item())
+        value = self.team.combine(self.parameters, value, len(labels), self.learner.loss_is_a_sum)
         if not math.isfinite(value):
             raise self.diverged(f"the loss is {value}")
-        self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        self.optimizer.step()
-        if not all(bool(parameter.isfinite().all()) for parameter in self.learner.parameters()):
+        if not self.scaler.step(self.sgd):
+            raise self.diverged("gradients are not finite, whatever the loss is scaled by,")
+        if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
             raise self.diverged("a prompt is not finite after the step")
         return value
 
@@ -194,38 +196,27 @@ class _Session:
         self.learner.end_epoch(epoch, self.config.epochs)
         if self.validation is not None and self.config.select != "last":
             values = validate(self.learner, self.validation, self.config.batch_size)
-            score = -values["val_loss"] if self.config.select == "val_loss" else values["val_map"]
+            score = selection_score(self.config.select, values)
             if position.best_epoch == 0 or score > position.best_score:
                 position = replace(position, best_epoch=epoch + 1, best_score=score)
-                self.best = {name: p.detach().clone() for name, p in self.learner.named_parameters()}
+                self.keeper.take_best()
         loss, rate = position.loss_sum / n_batches, learning_rate(epoch, self.config)
+        if self.scaler.is_on:
+            values["loss_scale"] = self.scaler.state[0]
         if log is not None:
             seconds = round(position.seconds, 3)
             log.write(step=position.step, epoch=epoch + 1, loss=loss, lr=rate, seconds=seconds, **values)
         self.position = replace(position, epoch=epoch + 1, batch=0, loss_sum=0.0, seconds=0.0)
-        self.save()
+        self.keeper.save(self.position)
         return loss
 
     def log_step(self, loss: float, log: MetricsLog | None) -> None:
+        """Writes a step's loss, where steps are logged."""
         if log is not None and self.config.log_steps and self.position.step % self.config.log_steps == 0:
             log.write(step=self.position.step, step_loss=loss)
 
-    def is_due(self, seconds: float) -> bool:
-        """Whether a checkpoint inside the epoch is wanted now."""
-        by_steps = self.config.checkpoint_steps and self.position.batch % self.config.checkpoint_steps == 0
-        return bool(by_steps or (self.config.checkpoint_seconds and seconds >= self.config.checkpoint_seconds))
-
-    def save(self) -> None:
-        if self.path is not None:
-            save_checkpoint(self.path, take_checkpoint(self.position, self.learner, self.sgd, self.best))
-
-    def restore_best(self) -> None:
-        with torch.no_grad():
-            for name, parameter in self.learner.named_parameters():
-                parameter.copy_(self.best[name])
-
     def diverged(self, what: str) -> UserError:
+        """The error that says where, and what is left."""
         p = self.position
-        kept = f"; the last good checkpoint is {self.path}" if self.path is not None and self.path.exists() else ""
         place = f"step {p.step + 1} (epoch {p.epoch + 1}, batch {p.batch + 1})"
-        return UserError(f"{what} at {place}: lower train.lr, now {self.sgd.param_groups[0]['lr']:g}{kept}")
+        return UserError(f"{what} at {place}: lower train.lr, now {self.sgd.param_groups[0]['lr']:g}{self.keeper}")

@@ -164,7 +164,9 @@ def test_checkpoints_are_written_as_often_as_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     saved = []
-    monkeypatch.setattr("clipprompt.training.loop.save_checkpoint", lambda path, checkpoint: saved.append(checkpoint))
+    monkeypatch.setattr(
+        "clipprompt.training._keeper.save_checkpoint", lambda path, checkpoint: saved.append(checkpoint)
+    )
     train(learner, data, CONFIG.model_copy(update=options), folder=tmp_path)
     assert len(saved) == expected
     assert saved[-1].position.epoch == CONFIG.epochs
@@ -259,7 +261,7 @@ def test_no_data_is_refused(learner: Learner, data: FeatureData) -> None:
 @pytest.mark.parametrize("n_held", [None, 0])
 def test_selection_without_validation_data_is_refused(n_held: int | None, learner: Learner, data: FeatureData) -> None:
     held = None if n_held is None else data.subset(torch.arange(n_held).numpy())
-    with pytest.raises(UserError, match=r"train\.select=val_map needs captions held out"):
+    with pytest.raises(UserError, match=r"train\.select=val_map needs samples held out"):
         train(learner, data, CONFIG.model_copy(update={"select": "val_map"}), validation=held)
 
 
