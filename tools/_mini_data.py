@@ -22,13 +22,19 @@ START, END, FIRST_WORD = 49406, 49407, 256
 
 def training_data(folder: Path, config: dict[str, Any], workers: int) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     """Pictures (N, size, size, 3) and tokens (N, captions, limit) of the training split; drawn if not there yet."""
-    seeds = split_seeds("train", config["train_scenes"])
-    pictures, tokens = folder / "pictures.npy", folder / "tokens.npy"
-    if not pictures.exists():
-        _save(pictures, render_seeds(seeds, config["scene_size"], workers=workers))
+    tokens = folder / "tokens.npy"
+    pictures = training_pictures(folder, config, workers)
     if not tokens.exists():
-        _save(tokens, _tokens(seeds, config, workers))
-    return np.load(pictures, mmap_mode="r"), np.load(tokens, mmap_mode="r")
+        _save(tokens, _tokens(split_seeds("train", config["train_scenes"]), config, workers))
+    return pictures, np.load(tokens, mmap_mode="r")
+
+
+def training_pictures(folder: Path, config: dict[str, Any], workers: int) -> NDArray[np.uint8]:
+    """Pictures (N, size, size, 3) of the training split, memory-mapped; drawn if not there yet."""
+    path = folder / "pictures.npy"
+    if not path.exists():
+        _save(path, render_seeds(split_seeds("train", config["train_scenes"]), config["scene_size"], workers=workers))
+    return np.load(path, mmap_mode="r")
 
 
 def _save(path: Path, array: NDArray[Any]) -> None:

@@ -1,4 +1,4 @@
-"""From a name to an open_clip model: architecture and weights tag, ``hf-hub:`` id, local folder, or bundled mini."""
+"""From a name to an open_clip model: architecture and weights tag, ``hf-hub:`` id, local folder, or a bundled mini."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from clipprompt.errors import UserError, nearest
+from clipprompt.mini import ASSETS, VIT_ASSETS
 
 RANDOM = "random"
 PRECISIONS = ("fp32", "bf16", "fp16")
-_BUNDLED = {"mini": Path(__file__).resolve().parent.parent / "mini" / "assets"}
+_BUNDLED = {"mini": ASSETS, "mini-vit": VIT_ASSETS}
 # What open_clip and the libraries below it raise for a name, a file or a connection that is not right.
 _LOADING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError, ImportError)
 _FILE_ERRORS = (SafetensorError, pickle.UnpicklingError, EOFError)
@@ -31,7 +34,7 @@ def load_open_clip(
     """Builds the model and its tokenizer.
 
     Args:
-        name: architecture, ``hf-hub:org/repo``, a folder with ``open_clip_config.json``, or ``mini``.
+        name: architecture, ``hf-hub:org/repo``, a folder with ``open_clip_config.json``, ``mini`` or ``mini-vit``.
         pretrained: weights tag or path of a weights file, for an architecture only. ``random`` or None: random weights.
         device: where the model goes.
         precision: ``fp32``, ``bf16`` or ``fp16``.
@@ -47,6 +50,8 @@ def load_open_clip(
     try:
         with _undisturbed(seed):
             model = open_clip.create_model(source, device=device, precision=precision, **options)
+        if name == "mini-vit":
+            model.load_state_dict(_mini_vit_weights())
         tokenizer = open_clip.get_tokenizer(source)
     except (*_LOADING_ERRORS, *_FILE_ERRORS) as error:
         weights = f" with weights {pretrained!r}" if pretrained else ""
@@ -97,6 +102,8 @@ def _resolve(name: str, pretrained: str | None) -> tuple[str, dict[str, Any]]:
             raise UserError(f"backbone {name!r} brings its own weights; leave out the weights tag {pretrained!r}")
         if name.startswith("hf-hub:"):
             return name, {}
+        if name == "mini-vit":
+            return f"local-dir:{VIT_ASSETS}", {"load_weights": False}
         return f"local-dir:{_check_folder(_BUNDLED.get(name, Path(name)))}", {}
     architectures = open_clip.list_models()
     if name not in architectures:
@@ -109,6 +116,13 @@ def _resolve(name: str, pretrained: str | None) -> tuple[str, dict[str, Any]]:
     if pretrained in (None, RANDOM):
         return name, {}
     return name, {"pretrained": pretrained, "force_quick_gelu": _quick_gelu(name, pretrained)}
+
+
+def _mini_vit_weights() -> dict[str, Tensor]:
+    """The image tower of its own folder, and all else of ``mini``, whose text tower the two share."""
+    shared = load_file(ASSETS / "open_clip_model.safetensors")
+    rest = {key: value for key, value in shared.items() if not key.startswith("visual.")}
+    return rest | load_file(VIT_ASSETS / "vision.safetensors")
 
 
 def _quick_gelu(name: str, pretrained: str) -> bool:
