@@ -143,6 +143,7 @@ def _run(config: RunConfig, folder: Path) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     from clipprompt.printable import printable
     from clipprompt.stopping import InterruptedRunError
+    from clipprompt.training._processes import is_first
     from clipprompt.training.run import run_training
 
     try:
@@ -153,7 +154,8 @@ def _run(config: RunConfig, folder: Path) -> None:
     except KeyboardInterrupt:
         typer.echo(f"stopped; the same command goes on with {folder}", err=True)
         raise typer.Exit(130) from None
-    typer.echo(str(folder))
+    if is_first():  # of several processes that torchrun started
+        typer.echo(str(folder))
     if result is not None and result.skipped:
         raise typer.Exit(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +34,13 @@ def create_fabric(device: torch.device, n_processes: int = 1) -> Fabric:
 
     plugins: Any = [TorchElasticEnvironment()]
     fabric = Fabric(accelerator=device.type, devices=n_processes, strategy="ddp", precision="32-true", plugins=plugins)
-    fabric.launch()
+    log = logging.getLogger("lightning_fabric")
+    level = log.level
+    log.setLevel(logging.WARNING)  # it tells of every connection
+    try:
+        fabric.launch()
+    finally:
+        log.setLevel(level)
     return fabric
 
 

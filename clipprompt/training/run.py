@@ -15,6 +15,9 @@ from clipprompt.errors import UserError
 from clipprompt.features.cache import remove_cache
 from clipprompt.learners import Learner, create_learner, learner_class
 from clipprompt.stopping import StopRequest, stop_on_signals
+from clipprompt.training._device import claim_device
+from clipprompt.training._processes import is_first, n_started, quiet_unless_first, run_in_processes
+from clipprompt.training._team import Team
 from clipprompt.training.labelled_images import load_labelled_images
 from clipprompt.training.loop import TrainResult, train
 from clipprompt.training.run_folder import RunFolder, config_hash, open_run
@@ -36,6 +39,8 @@ class RunResult(TrainResult):
 def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = lambda _: None) -> RunResult | None:
     """Trains what ``config`` says, in a run folder. One that is complete is left alone, one cut off is gone on with.
 
+    With ``config.train.devices`` above 1, that many processes share it: started here, or by torchrun.
+
     Args:
         config: typed configuration; ``config.data.corpus`` or ``config.data.dataset`` must be set.
         folder: the run folder, made where there is none.
@@ -49,9 +54,18 @@ def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = l
         InterruptedRunError: after Ctrl-C or SIGTERM; the same call goes on with the run.
     """
     check_request(config)
+    n_processes = n_started()
+    if config.train.devices > 1 and n_processes == 1:
+        result: RunResult | None = run_in_processes(run_training, (config, folder), config.train.devices, say)
+        return result
+    with quiet_unless_first():
+        return _run_here(_shared_by(n_processes, config), folder, say if is_first() else lambda _: None)
+
+
+def _run_here(config: RunConfig, folder: str | os.PathLike[str], say: Say) -> RunResult | None:
     source: Source = load_sentences(config.data) if reads_corpus(config) else load_labelled_images(config.data)
     config = _pinned(config, "data", source.fingerprint())
-    with open_run(folder) as run:
+    with open_run(folder, writes=is_first()) as run:
         run.claim(config)
         if run.is_complete:
             say(f"{run.path} is complete; nothing to do")
@@ -66,6 +80,7 @@ def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = l
 
 
 def _run(config: RunConfig, run: RunFolder, source: Source, tell: Say, stop: StopRequest) -> RunResult:
+    claim_device(config.backbone.device, config.train.devices)
     learner = build_learner(config, source.classnames)
     config = _pinned(config, "backbone", learner.backbone.fingerprint())
     run.claim(config)
@@ -74,9 +89,12 @@ def _run(config: RunConfig, run: RunFolder, source: Source, tell: Say, stop: Sto
     if config.train.epochs > 0:
         if run.checkpoint.exists():
             tell(f"Going on with {run.path}")
-        data, validation, skipped = source.prepare(
-            learner, config, run, tell, lambda: stop.raise_if_asked("stopped before the first step")
-        )
+        team = Team.join(learner.backbone.device, config.train.devices)
+        cached = _cached_on_disk(config)
+        with team.first_before_others():  # it writes what the others read
+            data, validation, skipped = source.prepare(
+                learner, cached, run, tell, lambda: stop.raise_if_asked("stopped before the first step")
+            )
         result = train(
             learner,
             data,
@@ -85,12 +103,28 @@ def _run(config: RunConfig, run: RunFolder, source: Source, tell: Say, stop: Sto
             validation=validation,
             run=config_hash(config),
             stop=stop,
+            team=team,
         )
-    learner.save(run.path)
-    remove_cache(run.cache)
+    if run.writes:
+        learner.save(run.path)
+        remove_cache(run.cache)
     kept = f"epoch {result.epoch}" if result.epoch else "untrained prompts"
     tell(f"Done: {kept}, {result.steps} steps, in {run.path}")
     return RunResult(**vars(result), skipped=skipped)
+
+
+def _shared_by(n_processes: int, config: RunConfig) -> RunConfig:
+    """The configuration of a run that torchrun may have started in several processes without saying so in it."""
+    if config.train.devices not in (1, n_processes):
+        raise UserError(f"train.devices={config.train.devices}, but {n_processes} processes were started")
+    return config.model_copy(update={"train": config.train.model_copy(update={"devices": n_processes})})
+
+
+def _cached_on_disk(config: RunConfig) -> RunConfig:
+    """The configuration of a run whose features several processes read: encoded once, by the first."""
+    if config.train.devices == 1:
+        return config
+    return config.model_copy(update={"data": config.data.model_copy(update={"cache_memory_gb": 0.0})})
 
 
 def reads_corpus(config: RunConfig) -> bool:
