@@ -13,8 +13,6 @@ import open_clip
 import torch
 from open_clip.coca_model import CoCa
 from open_clip.model import CLIP, CustomTextCLIP
-from open_clip.modified_resnet import ModifiedResNet
-from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
 from clipprompt.backbone._loading import (
@@ -24,12 +22,11 @@ from clipprompt.backbone._loading import (
     load_open_clip,
     resolve_device,
 )
-from clipprompt.backbone._resnet import ResNetTower
 from clipprompt.backbone._text_tower import AnyTextTower
 from clipprompt.backbone._text_towers import wrap_text_tower
 from clipprompt.backbone._transform import ImageTransform
-from clipprompt.backbone._vision import Hidden, VisionTower
-from clipprompt.backbone._vit import ViTTower
+from clipprompt.backbone._vision import Hidden, VisionTower, compute_dtype
+from clipprompt.backbone._vision_towers import wrap_vision_tower
 from clipprompt.errors import UserError
 
 __all__ = ["AnyTextTower", "Backbone", "Hidden", "ImageTransform", "VisionTower", "load_backbone", "resolve_device"]
@@ -60,7 +57,7 @@ class Backbone:
         self.tokenizer = tokenizer
         self.preprocess = None if preprocess is None else ImageTransform(preprocess)
         self.text = wrap_text_tower(model, tokenizer, name)
-        self.vision = _vision_tower(model.visual, name)
+        self.vision = wrap_vision_tower(model.visual)
         self.logit_scale = float(model.logit_scale.detach().float().exp())
         size = model.visual.image_size
         self.image_size: int = size if isinstance(size, int) else size[0]
@@ -90,7 +87,7 @@ class Backbone:
     @property
     def precision(self) -> str:
         """``fp32``, ``bf16`` or ``fp16``: the type in which the towers compute."""
-        return _PRECISION_OF[self._model.visual.conv1.weight.dtype]
+        return _PRECISION_OF[compute_dtype(self._model.visual)]
 
     @property
     def embed_dim(self) -> int:
@@ -199,12 +196,3 @@ def load_backbone(
             raise UserError(f"image size {image_size} is not a multiple of {backbone.vision.patch_size}")
         backbone.image_size = image_size
     return backbone
-
-
-def _vision_tower(visual: Any, name: str) -> VisionTower:
-    if isinstance(visual, VisionTransformer):
-        return ViTTower(visual)
-    if isinstance(visual, ModifiedResNet):
-        return ResNetTower(visual)
-    kind = type(visual).__name__
-    raise UserError(f"the image tower of {name!r} is a {kind}; supported are VisionTransformer and ModifiedResNet")

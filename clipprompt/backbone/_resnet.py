@@ -7,7 +7,7 @@ from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipprompt.backbone._vision import Hidden, check_size, resize_positions
+from clipprompt.backbone._vision import Hidden, check_size, compute_dtype, resize_positions
 from clipprompt.errors import UserError
 
 
@@ -53,7 +53,7 @@ class ResNetTower:
         visual = self._visual
         if visual.training:  # whoever holds the model may have called train(); its batch norms must not move
             visual.eval()
-        x = visual.stem(images.to(visual.conv1.weight.dtype))
+        x = visual.stem(images.to(compute_dtype(visual)))
         for stage in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
             x = stage(x)
         return Hidden(x.flatten(2).transpose(1, 2), grid)

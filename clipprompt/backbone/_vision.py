@@ -6,10 +6,10 @@ images (B,3,H,W) --trunk(prompts)--> Hidden --pool-----> (B, E)     the image
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipprompt.errors import UserError
@@ -63,13 +63,30 @@ def resize_positions(positions: Tensor, native: tuple[int, int], grid: tuple[int
     return torch.cat([positions[:1], resized.to(positions.dtype)])
 
 
-def check_size(images: Tensor, multiple: int) -> tuple[int, int]:
+def check_size(images: Tensor, multiple: int, native: tuple[int, int] | None = None) -> tuple[int, int]:
     """The grid of places that images (B, 3, H, W) give.
+
+    Args:
+        images: the batch.
+        multiple: the tower's patch or stride.
+        native: rows and columns of pixels that are taken in any case: some towers leave a rest of theirs unseen.
 
     Raises:
         UserError: if a side is not a multiple of the tower's patch or stride.
     """
     height, width = images.shape[-2:]
-    if height % multiple or width % multiple:
+    if (height, width) != native and (height % multiple or width % multiple):
         raise UserError(f"images of {width} x {height} pixels: both sides must be multiples of {multiple}")
     return height // multiple, width // multiple
+
+
+def compute_dtype(visual: nn.Module) -> torch.dtype:
+    """The type in which an image tower computes: its first convolution's, for norms may be kept in float32."""
+    return next(module.weight.dtype for module in visual.modules() if isinstance(module, nn.Conv2d))
+
+
+def joint_size(visual: Any) -> int:
+    """E of an open_clip ``TimmModel``: what its last linear layer gives, the trunk's width where it has none."""
+    last = [*visual.trunk.get_classifier().modules(), *visual.head.modules()]
+    size: int = next((m.out_features for m in reversed(last) if isinstance(m, nn.Linear)), visual.trunk.num_features)
+    return size

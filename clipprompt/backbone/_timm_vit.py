@@ -1,0 +1,116 @@
+"""timm's transformers inside open_clip: SigLIP, EVA, PE, ViTamin, MobileCLIP-B and their like.
+
+They differ in stem (patches or convolutions), positions (learnt, rotary, both, none), class token, norms and MLPs.
+Their own modules run all of that; the walk only hands tokens from one to the next.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from open_clip.timm_model import TimmModel
+from timm.layers.hybrid_embed import HybridEmbed
+from timm.layers.patch_embed import PatchEmbed
+from timm.layers.pos_embed import resample_abs_pos_embed
+from timm.layers.pos_embed_sincos import RotaryEmbeddingCat
+from timm.models.eva import Eva
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from clipprompt.backbone._vision import Hidden, compute_dtype, joint_size
+from clipprompt.backbone._walk import Layer, TransformerTower, alone
+from clipprompt.errors import UserError
+
+TRUNKS = (VisionTransformer, Eva)
+
+
+class TimmViTTower(TransformerTower):
+    """A timm VisionTransformer or Eva with the head that open_clip gives it."""
+
+    def __init__(self, visual: TimmModel) -> None:
+        trunk: Any = visual.trunk
+        for part, kinds in ((trunk.patch_embed, (PatchEmbed, HybridEmbed)), (_rope(trunk), (RotaryEmbeddingCat,))):
+            if part is not None and type(part) not in kinds:
+                raise UserError(f"the image tower has a {type(part).__name__}, which is not supported")
+        if trunk.global_pool not in ("token", "avg", "map"):
+            raise UserError(f"the image tower's pooling {trunk.global_pool!r} is not supported; token, avg and map are")
+        sides = trunk.patch_embed.feat_ratio(as_scalar=False)
+        if sides[0] != sides[1]:
+            raise UserError(f"the image tower's patches are not square ({sides}), which is not supported")
+        self._visual, self._trunk = visual, trunk
+        self._native_size = trunk.patch_embed.img_size
+        self.width = trunk.embed_dim
+        self.embed_dim = joint_size(visual)
+        self.patch_size = sides[0]
+        self.n_layers = len(trunk.blocks)
+        self._n_pooling = 1 if trunk.attn_pool is None else 0
+
+    def _embed(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+        trunk, stem = self._trunk, self._trunk.patch_embed
+        places = images.to(compute_dtype(self._visual))
+        if isinstance(stem, HybridEmbed):
+            places = stem.backbone(places)
+        places = stem.proj(places).flatten(2).transpose(1, 2)
+        if isinstance(stem, PatchEmbed):
+            places = stem.norm(places)
+        first = [token.expand(len(images), -1, -1) for token in (trunk.cls_token, trunk.reg_token) if token is not None]
+        if trunk.pos_embed is None:
+            return torch.cat([*first, places], dim=1)
+        n_first = 0 if trunk.no_embed_class else trunk.num_prefix_tokens
+        positions: Tensor = resample_abs_pos_embed(trunk.pos_embed, grid, stem.grid_size, n_first)
+        if trunk.no_embed_class:
+            return torch.cat([*first, places + positions], dim=1)
+        return torch.cat([*first, places], dim=1) + positions
+
+    def _norm_before(self, states: Tensor) -> Tensor:
+        normed: Tensor = self._trunk.norm_pre(states)
+        return normed
+
+    def _layers(self, grid: tuple[int, int], n_prompts: int) -> Sequence[Layer]:
+        rope = _rope(self._trunk)
+        if rope is None:
+            return list(self._trunk.blocks)
+        angles = _rotations(rope, grid, n_prompts)
+        return [partial(block, rope=angles) for block in self._trunk.blocks]
+
+    def _pool(self, hidden: Hidden) -> Tensor:
+        pooled: Tensor = self._visual.head(self._trunk.forward_head(self._last_states(hidden)))
+        return pooled
+
+    def _project(self, hidden: Hidden) -> Tensor:
+        trunk, first = self._trunk, self._trunk.num_prefix_tokens
+        own = slice(first, first + hidden.grid[0] * hidden.grid[1])
+        if trunk.attn_pool is None:
+            places = trunk.norm(alone(trunk.blocks[-1], hidden.states[:, own]))
+        else:
+            places = alone(trunk.attn_pool, self._last_states(hidden)[:, own])
+        projected: Tensor = self._visual.head(trunk.head(trunk.fc_norm(places)))
+        return projected
+
+    def _last_states(self, hidden: Hidden) -> Tensor:
+        """The model's own tokens after all layers and the final norm."""
+        n_own = self._trunk.num_prefix_tokens + hidden.grid[0] * hidden.grid[1]
+        states = hidden.states
+        if self._n_pooling:
+            states = self._layers(hidden.grid, states.shape[1] - n_own)[-1](states)
+        normed: Tensor = self._trunk.norm(states[:, :n_own])
+        return normed
+
+
+def _rope(trunk: VisionTransformer | Eva) -> RotaryEmbeddingCat | None:
+    return getattr(trunk, "rope", None)
+
+
+def _rotations(rope: RotaryEmbeddingCat, grid: tuple[int, int], n_prompts: int) -> Tensor:
+    """Sines and cosines (P + n, 2 * width of a head) of the places, then of prompts, which are not turned: 0 and 1."""
+    if rope.feat_shape is not None and tuple(rope.feat_shape) != grid:
+        rope = copy.deepcopy(rope)  # a few numbers; the model's own keeps its size
+        rope.update_feat_shape(list(grid))
+    places = rope.get_embed(list(grid))
+    still = places.new_zeros(n_prompts, places.shape[1])
+    still[:, places.shape[1] // 2 :] = 1
+    return torch.cat([places, still])
