@@ -57,14 +57,16 @@ class ProGrad(WrittenLearner, CoOp):
         zero_shot = (scale * global_cosines(features, self.written_features()) / warmth).softmax(dim=-1)
         # The divergence but for the entropy of the zero-shot predictions, which has no gradient.
         divergence = losses.soft_cross_entropy(logits / warmth, zero_shot)
-        gradient = project(self._gradient(loss, text), self._gradient(divergence, text), self.options.projection)
+        by_loss, by_divergence = (torch.autograd.grad(x, text, retain_graph=True)[0] for x in (loss, divergence))
+        # A pass of its own for each: no graph is kept for a second use, which compiled towers do not allow.
+        descent, guide = self._gradient(text, by_loss), self._gradient(self.text_features(), by_divergence)
+        gradient = project(descent, guide, self.options.projection)
         return loss.detach() + ((self.ctx - self.ctx.detach()) * gradient).sum()
 
-    def _gradient(self, loss: Tensor, text: Tensor) -> Tensor:
-        """Of a loss by the context. It passes the text tower at a size around 1, which a float16 tower can hold."""
-        (by_text,) = torch.autograd.grad(loss, text, retain_graph=True)
+    def _gradient(self, text: Tensor, by_text: Tensor) -> Tensor:
+        """By the context. It passes the text tower at a size around 1, which a float16 tower can hold."""
         size = by_text.abs().max().clamp(min=torch.finfo(by_text.dtype).tiny)
-        (by_context,) = torch.autograd.grad(text, self.ctx, by_text / size, retain_graph=True)
+        (by_context,) = torch.autograd.grad(text, self.ctx, by_text / size)
         return size * by_context
 
 
