@@ -25,7 +25,7 @@ def training_data(folder: Path, config: dict[str, Any], workers: int) -> tuple[N
     tokens = folder / "tokens.npy"
     pictures = training_pictures(folder, config, workers)
     if not tokens.exists():
-        _save(tokens, _tokens(split_seeds("train", config["train_scenes"]), config, workers))
+        save_array(tokens, _tokens(split_seeds("train", config["train_scenes"]), config, workers))
     return pictures, np.load(tokens, mmap_mode="r")
 
 
@@ -33,11 +33,14 @@ def training_pictures(folder: Path, config: dict[str, Any], workers: int) -> NDA
     """Pictures (N, size, size, 3) of the training split, memory-mapped; drawn if not there yet."""
     path = folder / "pictures.npy"
     if not path.exists():
-        _save(path, render_seeds(split_seeds("train", config["train_scenes"]), config["scene_size"], workers=workers))
+        save_array(
+            path, render_seeds(split_seeds("train", config["train_scenes"]), config["scene_size"], workers=workers)
+        )
     return np.load(path, mmap_mode="r")
 
 
-def _save(path: Path, array: NDArray[Any]) -> None:
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Writes an array beside its place and moves it there, so that a run that is cut off leaves no half of it."""
     with replace_file(path) as part, part.open("wb") as file:
         np.save(file, array)
 

@@ -1,8 +1,9 @@
-"""What mini makes of the training pictures, computed once into a folder and read back memory-mapped."""
+"""What mini makes of pictures; for all training pictures computed once into a folder and read back memory-mapped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipprompt.backbone import Backbone
-from clipprompt.files import replace_file
+from clipprompt.backbone import load_backbone
+from clipprompt.mini import ASSETS
+from tools._mini_data import save_array
+from tools.pretrain_mini import to_input
 
 _AT_ONCE = 50
 
@@ -26,37 +29,39 @@ class Targets(NamedTuple):
     places: NDArray[np.float16]
 
 
-def features(
-    teacher: Backbone, pictures: NDArray[np.uint8], to_input: Callable[[NDArray[np.uint8]], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Normalised features of pictures (B, size, size, 3) and of their places: (B, E) and (B, P, E)."""
-    with torch.inference_mode():
-        hidden = teacher.vision.trunk(to_input(pictures))
-        pooled, places = teacher.vision.pool(hidden), teacher.vision.project(hidden)
-        return F.normalize(pooled, dim=-1), F.normalize(places, dim=-1)
+class Teacher:
+    """The shipped mini."""
 
+    def __init__(self) -> None:
+        self.backbone = load_backbone("mini", device="cpu")
+        config = json.loads((ASSETS / "open_clip_config.json").read_text(encoding="utf-8"))
+        self._preprocess = config["preprocess_cfg"]
 
-def targets(
-    folder: Path,
-    teacher: Backbone,
-    pictures: NDArray[np.uint8],
-    to_input: Callable[[NDArray[np.uint8]], Tensor],
-    threads: int,
-) -> Targets:
-    """The features of all pictures; computed by ``threads`` threads if not there yet."""
-    paths = [folder / "teacher_images.npy", folder / "teacher_places.npy"]
-    if not all(path.exists() for path in paths):
-        images, places = features(teacher, pictures[:1], to_input)
-        arrays = [np.empty((len(pictures), *part.shape[1:]), np.float16) for part in (images, places)]
+    @torch.inference_mode()
+    def features(self, pictures: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        """Normalised features of pictures (B, size, size, 3) and of their places: (B, E) and (B, P, E)."""
+        tower = self.backbone.vision
+        hidden = tower.trunk(to_input(pictures, self._preprocess))
+        return F.normalize(tower.pool(hidden), dim=-1), F.normalize(tower.project(hidden), dim=-1)
 
-        def work(start: int) -> None:
-            block = slice(start, start + _AT_ONCE)
-            for array, part in zip(arrays, features(teacher, pictures[block], to_input), strict=True):
-                array[block] = part.half().numpy()
+    def class_features(self, names: Sequence[str]) -> Tensor:
+        """Normalised features (C, E) of the classes with the usual template."""
+        tokens = self.backbone.tokenize([f"a photo of a {name}." for name in names])
+        return F.normalize(self.backbone.encode_text(tokens), dim=-1)
 
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, range(0, len(pictures), _AT_ONCE)))
-        for path, array in zip(paths, arrays, strict=True):
-            with replace_file(path) as part, part.open("wb") as file:
-                np.save(file, array)
-    return Targets(*(np.load(path, mmap_mode="r") for path in paths))
+    def targets(self, folder: Path, pictures: NDArray[np.uint8], threads: int) -> Targets:
+        """The features of all pictures; computed by so many threads if not there yet."""
+        paths = [folder / "teacher_images.npy", folder / "teacher_places.npy"]
+        if not all(path.exists() for path in paths):
+            arrays = [np.empty((len(pictures), *part.shape[1:]), np.float16) for part in self.features(pictures[:1])]
+
+            def work(start: int) -> None:
+                block = slice(start, start + _AT_ONCE)
+                for array, part in zip(arrays, self.features(pictures[block]), strict=True):
+                    array[block] = part.half().numpy()
+
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(work, range(0, len(pictures), _AT_ONCE)))
+            for path, array in zip(paths, arrays, strict=True):
+                save_array(path, array)
+        return Targets(*(np.load(path, mmap_mode="r") for path in paths))

@@ -14,8 +14,6 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +23,17 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim import AdamW, Muon, Optimizer
 
-from clipprompt.backbone import Backbone, load_backbone
 from clipprompt.backbone._vit import ViTTower
 from clipprompt.files import replace_file, write_json
 from clipprompt.mini import ASSETS
 from clipprompt.mini.render import render_seeds
-from clipprompt.mini.scenes import VOC_CLASSES, split_seeds
+from clipprompt.mini.scenes import split_seeds
 from tools._mini_data import training_pictures
+from tools._mini_distillation import Distillation, coarser
 from tools._mini_replicas import Replicas
-from tools._mini_teacher import Targets, features, targets
+from tools._mini_teacher import Teacher
 from tools.pretrain_mini import to_input, zero_shot_map
 
 CONFIG = Path(__file__).with_suffix(".json")
@@ -72,128 +69,124 @@ def build_optimizers(visual: nn.Module, config: dict[str, Any]) -> list[Optimize
     return optimizers
 
 
-class Distillation:
-    """The loss of a tower on some rows: squared distance of features, and divergence of the class probabilities."""
-
-    def __init__(
-        self, pictures: NDArray[np.uint8], wanted: Targets, texts: Tensor, scale: float, config: dict[str, Any]
-    ) -> None:
-        self._pictures, self._wanted, self._texts, self._scale, self._config = pictures, wanted, texts, scale, config
-
-    def __call__(self, visual: Any, rows: NDArray[np.int64]) -> Tensor:
-        """The mean loss of an open_clip VisionTransformer on these rows."""
-        config, tower = self._config, ViTTower(visual)
-        images, places = (torch.from_numpy(array[rows]).float() for array in self._wanted)
-        hidden = tower.trunk(to_input(self._pictures[rows], config["preprocess_cfg"]))
-        pooled = F.normalize(tower.pool(hidden), dim=-1)
-        local = coarser(tower.project(hidden), hidden.grid, round(places.shape[1] ** 0.5))
-        loss: Tensor = (
-            config["image_weight"] * (pooled - images).square().sum(-1).mean()
-            + config["places_weight"] * (local - places).square().sum(-1).mean()
-            + config["class_weight"] * self._divergence(pooled, images)
-        )
-        return loss
-
-    def _divergence(self, pooled: Tensor, images: Tensor) -> Tensor:
-        ours, theirs = (F.log_softmax(self._scale * x @ self._texts.T, dim=-1) for x in (pooled, images))
-        return F.kl_div(ours, theirs, log_target=True, reduction="batchmean")
+def train_step(
+    replicas: Replicas, optimizers: list[Optimizer], loss_of: Distillation, step: int, config: dict[str, Any]
+) -> float:
+    """One step of all optimizers; returns the loss."""
+    factor = learning_rate_factor(step, config)
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group["lr"] = group["peak"] * factor
+    loss = replicas.gradients(loss_of, rows_of(step, config))
+    nn.utils.clip_grad_norm_(replicas.module.parameters(), 1.0)
+    for optimizer in optimizers:
+        optimizer.step()
+    return loss
 
 
-def coarser(places: Tensor, grid: tuple[int, int], side: int) -> Tensor:
-    """Normalised means over blocks of places: (B, rows * columns, E) to (B, side * side, E)."""
-    rows, columns = grid
-    blocks = places.unflatten(1, (side, rows // side, side, columns // side)).mean((2, 4))
-    return F.normalize(blocks.flatten(1, 2), dim=-1)
-
-
-def build_model(config: dict[str, Any]) -> Any:
-    """An open_clip CLIP with mini's text tower and temperature, and a new image tower."""
+def model_config(config: dict[str, Any]) -> dict[str, Any]:
+    """open_clip's configuration of mini, with the new image tower."""
     mini = json.loads((ASSETS / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
+    return {**mini, "vision_cfg": config["vision_cfg"]}
+
+
+def build_model(config: dict[str, Any], teacher: Teacher) -> Any:
+    """An open_clip CLIP with mini's text tower and temperature, and a new image tower."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config["seed"])
-        model: Any = open_clip.model.CLIP(**{**mini, "vision_cfg": config["vision_cfg"]})
-    teacher = load_backbone("mini", device="cpu").model
-    with torch.no_grad():
-        for name, value in teacher.state_dict().items():
-            if not name.startswith("visual."):
-                model.state_dict()[name].copy_(value)
+        model: Any = open_clip.model.CLIP(**model_config(config))
+    state = model.state_dict()
+    mini = teacher.backbone.model.state_dict()
+    model.load_state_dict({name: value if name.startswith("visual.") else mini[name] for name, value in state.items()})
     return model.eval()
 
 
 def write_snapshot(model: Any, config: dict[str, Any], folder: Path, figures: dict[str, Any]) -> None:
     """Configuration, float16 weights of the image tower alone, and the run's figures."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {
-        name: value.half().contiguous() for name, value in model.state_dict().items() if name.startswith("visual.")
-    }
+    state = {f"visual.{name}": value.half().contiguous() for name, value in model.visual.state_dict().items()}
     with replace_file(folder / "vision.safetensors") as part:
         save_file(state, part)
-    mini = json.loads((ASSETS / "open_clip_config.json").read_text(encoding="utf-8"))["model_cfg"]
-    model_cfg = {**mini, "vision_cfg": config["vision_cfg"]}
-    written = {"model_cfg": model_cfg, "preprocess_cfg": config["preprocess_cfg"]}
+    written = {"model_cfg": model_config(config), "preprocess_cfg": config["preprocess_cfg"]}
     write_json(folder / "open_clip_config.json", written)
     write_json(folder / "figures.json", figures)
 
 
+def write_checkpoint(path: Path, step: int, seconds: float, visual: nn.Module, optimizers: list[Optimizer]) -> None:
+    """All that the run needs to go on after ``step`` steps."""
+    states = {"visual": visual.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in optimizers]}
+    with replace_file(path) as part:
+        torch.save({"step": step, "seconds": seconds, **states}, part)
+
+
+def read_checkpoint(path: Path, visual: nn.Module, optimizers: list[Optimizer]) -> tuple[int, float]:
+    """Puts a checkpoint's state back; gives the steps done and the seconds that they took, 0 and 0 without one."""
+    if not path.exists():
+        return 0, 0.0
+    saved = torch.load(path, weights_only=True)
+    visual.load_state_dict(saved["visual"])
+    for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
+        optimizer.load_state_dict(state)
+    return saved["step"], saved["seconds"]
+
+
 @torch.no_grad()
-def closeness(model: Any, teacher: Backbone, teacher_input: Callable[[Any], Tensor], config: dict[str, Any]) -> float:
-    """Mean cosine of the image features with mini's on validation scenes."""
+def closeness(model: Any, config: dict[str, Any], teacher: Teacher) -> tuple[float, float]:
+    """Mean cosines with mini's features on validation scenes: of the images, and of their places."""
     pictures = render_seeds(split_seeds("val", config["val_scenes"]), config["scene_size"])
-    ours = model.encode_image(to_input(pictures, config["preprocess_cfg"]), normalize=True)
-    parts = [features(teacher, pictures[k : k + 250], teacher_input)[0] for k in range(0, len(pictures), 250)]
-    return float((ours * torch.cat(parts)).sum(-1).mean())
+    tower = ViTTower(model.visual)
+    cosines: list[tuple[Tensor, Tensor]] = []
+    for start in range(0, len(pictures), 250):
+        images, places = teacher.features(pictures[start : start + 250])
+        hidden = tower.trunk(to_input(pictures[start : start + 250], config["preprocess_cfg"]))
+        local = coarser(tower.project(hidden), hidden.grid, round(places.shape[1] ** 0.5))
+        cosines.append((torch.cosine_similarity(tower.pool(hidden), images), (local * places).sum(-1).mean(1)))
+    of_images, of_places = (float(torch.cat(parts).mean()) for parts in zip(*cosines, strict=True))
+    return of_images, of_places
+
+
+def figures_of(
+    config: dict[str, Any], step: int, seconds: float, threads: int, model: Any, teacher: Teacher
+) -> dict[str, Any]:
+    """Seed, steps, wall time, scores, versions."""
+    images, places = closeness(model, config, teacher)
+    return {
+        "seed": config["seed"],
+        "steps": step,
+        "of_steps": config["steps"],
+        "images_seen": step * config["batch_size"],
+        "wall_seconds": round(seconds),
+        "threads": threads,
+        "zero_shot_map_val": round(zero_shot_map(model, config), 4),
+        "cosine_with_mini_val": round(images, 4),
+        "cosine_of_places_val": round(places, 4),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "open_clip": open_clip.__version__,
+        },
+    }
 
 
 def train(config: dict[str, Any], out: Path, threads: int) -> None:
     """The whole run: data, targets, steps, checkpoints, snapshots."""
     out.mkdir(parents=True, exist_ok=True)
-    teacher = load_backbone("mini", device="cpu")
-    mini = json.loads((ASSETS / "open_clip_config.json").read_text(encoding="utf-8"))
-    teacher_input = partial(to_input, preprocess=mini["preprocess_cfg"])
+    teacher = Teacher()
     pictures = training_pictures(out, config, threads)
-    wanted = targets(out, teacher, pictures, teacher_input, threads)
-    texts = teacher.encode_text(teacher.tokenize([f"a photo of a {name}." for name in VOC_CLASSES]))
-    loss_of = Distillation(pictures, wanted, F.normalize(texts, dim=-1), teacher.logit_scale, config)
-    model = build_model(config)
+    loss_of = Distillation(teacher, pictures, teacher.targets(out, pictures, threads), config)
+    model, checkpoint = build_model(config, teacher), out / "checkpoint.pt"
     optimizers, replicas = build_optimizers(model.visual, config), Replicas(model.visual, threads)
-    first, seconds, checkpoint = 0, 0.0, out / "checkpoint.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        first, seconds = saved["step"], saved["seconds"]
-        model.visual.load_state_dict(saved["visual"])
-        for optimizer, state in zip(optimizers, saved["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
-    start, marks = time.monotonic() - seconds, {round(part * config["steps"]) for part in config["snapshots"]}
+    first, seconds = read_checkpoint(checkpoint, model.visual, optimizers)
+    marks = {round(part * config["steps"]) for part in config["snapshots"]}
+    start = time.monotonic() - seconds
     for step in range(first, config["steps"]):
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = group["peak"] * learning_rate_factor(step, config)
-        loss = replicas.gradients(loss_of, rows_of(step, config))
-        nn.utils.clip_grad_norm_(model.visual.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
+        loss = train_step(replicas, optimizers, loss_of, step, config)
         done, seconds = step + 1, time.monotonic() - start
         if done % 50 == 0:
             print(f"step {done}/{config['steps']} loss {loss:.4f} seconds {seconds:.0f}", file=sys.stderr, flush=True)
         if done % config["checkpoint_every"] == 0:
-            with replace_file(checkpoint) as part:
-                states = {"visual": model.visual.state_dict(), "optimizers": [o.state_dict() for o in optimizers]}
-                torch.save({"step": done, "seconds": seconds, **states}, part)
-        if done in marks or done == config["steps"]:
-            figures = {
-                "seed": config["seed"],
-                "steps": done,
-                "of_steps": config["steps"],
-                "images_seen": done * config["batch_size"],
-                "wall_seconds": round(seconds),
-                "threads": threads,
-                "zero_shot_map_val": round(zero_shot_map(model, config), 4),
-                "cosine_with_mini_val": round(closeness(model, teacher, teacher_input, config), 4),
-                "versions": {
-                    "python": platform.python_version(),
-                    "torch": torch.__version__,
-                    "open_clip": open_clip.__version__,
-                },
-            }
+            write_checkpoint(checkpoint, done, seconds, model.visual, optimizers)
+        if done in marks:
+            figures = figures_of(config, done, seconds, threads, model, teacher)
             write_snapshot(model, config, out / f"snapshot_{done:06d}", figures)
             print(json.dumps(figures), flush=True)
 
