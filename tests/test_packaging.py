@@ -62,6 +62,8 @@ def test_a_wheel_has_the_same_files(installed: Path, name: str) -> None:
 def test_a_wheel_has_the_mini_weights_and_no_tests(installed: Path) -> None:
     assets = installed / "clipprompt" / "mini" / "assets"
     assert {"open_clip_config.json", "open_clip_model.safetensors"} <= {path.name for path in assets.iterdir()}
+    tower = assets.with_name("assets_vit")
+    assert {"open_clip_config.json", "vision.safetensors"} <= {path.name for path in tower.iterdir()}
     assert not (installed / "tests").exists()
     assert (installed / "clipprompt" / "py.typed").exists()
 
