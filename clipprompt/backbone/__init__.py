@@ -15,6 +15,7 @@ from open_clip.coca_model import CoCa
 from open_clip.model import CLIP, CustomTextCLIP
 from torch import Tensor
 
+from clipprompt.backbone._blocks import cast_layer_scales
 from clipprompt.backbone._loading import (
     RANDOM,
     check_precision,
@@ -52,6 +53,7 @@ class Backbone:
         if not isinstance(model, CLIP | CustomTextCLIP | CoCa):
             raise UserError(f"backbone {name!r} is a {type(model).__name__}, which is not supported (CLIP is)")
         self._model = model.requires_grad_(False).eval()
+        cast_layer_scales(model)
         self.name = name
         self.pretrained = pretrained
         self.tokenizer = tokenizer

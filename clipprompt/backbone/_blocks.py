@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from open_clip.transformer import QuickGELU, ResidualAttentionBlock
+from open_clip.transformer import CustomResidualAttentionBlock, QuickGELU, ResidualAttentionBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,6 +41,17 @@ def check_blocks(blocks: nn.ModuleList, tower: str) -> None:
     for block in blocks:
         if type(block) is not ResidualAttentionBlock or not isinstance(block.attn, nn.MultiheadAttention):
             raise UserError(f"the {tower} tower is built of {type(block).__name__}, which is not supported")
+
+
+def cast_layer_scales(model: nn.Module) -> None:
+    """Gives layer scales the type of their block, where open_clip's low precision left them float32.
+
+    A float32 scale makes float32 states, which the weights of the next layer cannot read.
+    """
+    for block in model.modules():
+        if isinstance(block, ResidualAttentionBlock | CustomResidualAttentionBlock):
+            for scale in (block.ls_1, block.ls_2):
+                scale.to(block.mlp.c_fc.weight.dtype)
 
 
 def keys_values(block: ResidualAttentionBlock, states: Tensor) -> KeysValues:

@@ -9,7 +9,7 @@ import open_clip
 import pytest
 import torch
 from open_clip.factory import create_model
-from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, CustomTextCLIP, convert_weights_to_lp
 from safetensors.torch import save_file
 
 from clipprompt.backbone import Backbone, load_backbone
@@ -60,6 +60,20 @@ def test_towers_of_every_kind_equal_open_clip(kind: str, quick_gelu: bool) -> No
         assert_close(backbone.encode_image(images), model.encode_image(images), 1e-5)
         assert_close(backbone.encode_text(tokens), model.encode_text(tokens), 1e-5)
         assert_close(backbone.encode_text(tokens[:1]), model.encode_text(tokens[:1]), 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["vit", "vit, layer scale, no first norm", "vit, coca"])
+def test_low_precision_as_open_clip_makes_it_is_near_float32(kind: str) -> None:
+    vision, text, _ = {**KINDS, "vit, coca": ({"attentional_pool": True, "attn_pooler_heads": 2}, {}, False)}[kind]
+    exact, rounded = _model(vision, text), _model(vision, text)
+    convert_weights_to_lp(rounded, torch.bfloat16)
+    backbone = Backbone.from_open_clip(rounded, open_clip.SimpleTokenizer())
+    images = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    tokens = backbone.tokenize(["a cat", "a photo of a cat"])
+    assert backbone.precision == "bf16"
+    with torch.no_grad():
+        assert_close(backbone.encode_image(images), exact.encode_image(images), 0.05)
+        assert_close(backbone.encode_text(tokens), exact.encode_text(tokens), 0.05)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
