@@ -64,8 +64,8 @@ class DataConfig(_Section):
     validation: str | None = Field(
         default=None, description="labelled images to select an epoch by; none = a part held out of the training images"
     )
-    augment: Literal["crop_flip", "none"] = Field(
-        default="crop_flip", description="random resized crops and flips, as published, or the evaluation transform"
+    augment: Literal["crop_flip"] | None = Field(
+        default="crop_flip", description="random resized crops and flips, as published; none = as evaluation sees them"
     )
     workers: int = Field(default=4, ge=0, description="threads that decode pictures")
     cache: str | None = Field(

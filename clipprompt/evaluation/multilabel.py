@@ -13,7 +13,7 @@ from clipprompt.errors import UserError, nearest
 from clipprompt.evaluation.calibrated import calibrated_probabilities
 from clipprompt.evaluation.evaluate import Evaluated, evaluate_scores
 from clipprompt.evaluation.measures import THRESHOLD
-from clipprompt.evaluation.provenance import Pass, describe_pass
+from clipprompt.evaluation.provenance import Pass, Training, describe_pass
 from clipprompt.evaluation.scores import Scores
 from clipprompt.evaluation.scoring import BRANCHES, is_cacheable, score_images
 
@@ -41,6 +41,7 @@ class Row:
         control: whether it is a control of ours, which has no published number.
         seed: of its training; None where nothing is random.
         source: the folder of the prompts; None where there is none.
+        training: how they were learnt, where their folder says so.
     """
 
     learner: Learner
@@ -48,6 +49,7 @@ class Row:
     control: bool = False
     seed: int | None = None
     source: str | None = None
+    training: Training | None = None
 
 
 class RowFacts(TypedDict):
@@ -58,6 +60,7 @@ class RowFacts(TypedDict):
     control: bool
     seed: int | None
     source: str | None
+    training: Training | None
 
 
 class MultiLabelRecord(Pass, RowFacts, Evaluated):
@@ -204,4 +207,5 @@ def _facts(row: Row) -> RowFacts:
         "control": row.control,
         "seed": row.seed,
         "source": row.source,
+        "training": row.training,
     }

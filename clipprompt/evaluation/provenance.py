@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
     from clipprompt.backbone import Backbone
+    from clipprompt.config import RunConfig
     from clipprompt.datasets import MultiLabelImages
 
 _LIBRARIES = ("clipprompt", "torch", "open-clip-torch", "timm", "torchvision", "torchmetrics", "numpy", "pillow")
@@ -71,6 +72,44 @@ def describe_pass(
         "device": str(backbone.device),
         "versions": library_versions(),
         "seconds": round(seconds, 3),
+    }
+
+
+class Training(TypedDict):
+    """How a prompt was learnt, from the configuration in its run folder.
+
+    ``augment`` and ``views`` are None where it was learnt from captions; ``views`` is 0 where every step saw a fresh
+    one, as published, and otherwise how many of each picture were encoded once. ``select`` is the rule by which an
+    epoch was kept; ``validation`` the set that it was asked of, where that was not a part of the data.
+    """
+
+    data: str | None
+    data_fingerprint: str | None
+    validation: str | None
+    augment: str | None
+    views: int | None
+    select: str
+    epochs: int
+    batch_size: int
+    lr: float
+    precision: str
+
+
+def describe_training(config: RunConfig) -> Training:
+    """What records say of the training of a prompt."""
+    data, train = config.data, config.train
+    of_images = data.dataset is not None
+    return {
+        "data": data.dataset if of_images else data.corpus,
+        "data_fingerprint": data.fingerprint,
+        "validation": data.validation,
+        "augment": (data.augment or "none") if of_images else None,
+        "views": train.views if of_images else None,
+        "select": train.select,
+        "epochs": train.epochs,
+        "batch_size": train.batch_size,
+        "lr": train.lr,
+        "precision": config.backbone.precision,
     }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from clipprompt.config import read_config
 from clipprompt.errors import UserError
 from clipprompt.evaluation.multilabel import Row
+from clipprompt.evaluation.provenance import Training, describe_training
 from clipprompt.learners import create_learner, load_learner
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def load_rows(prompts: Sequence[str], backbone: Backbone, classnames: Sequence[s
     rows = []
     for (name, folder), learner in zip(named, learners, strict=True):
         variant = name or (folder.resolve().name if times[learner.name] > 1 else "")
-        rows.append(Row(learner, variant=variant, seed=_seed(folder), source=str(folder)))
+        seed, training = _training(folder)
+        rows.append(Row(learner, variant=variant, seed=seed, source=str(folder), training=training))
     return rows
 
 
@@ -61,6 +63,10 @@ def split_name(text: str) -> tuple[str, Path]:
     return name.strip(), Path(folder)
 
 
-def _seed(folder: Path) -> int | None:
+def _training(folder: Path) -> tuple[int | None, Training | None]:
+    """The seed of a prompt, and how it was learnt, as far as its folder says."""
     path = folder / "config.yaml"
-    return read_config(path).train.seed if path.is_file() else None
+    if not path.is_file():
+        return None, None
+    config = read_config(path)
+    return config.train.seed, describe_training(config)

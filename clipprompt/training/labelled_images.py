@@ -50,6 +50,20 @@ class LabelledImages:
         """C names, in the order of the labels."""
         return self.images.classnames
 
+    def __len__(self) -> int:
+        """Pictures to train on, and to hold a part of out."""
+        return len(self.images)
+
+    def sample(self, n_samples: int, seed: int) -> LabelledImages:
+        """Some of the pictures, drawn at random, and as large a part of those for validation."""
+        draw = np.random.default_rng(seed)
+
+        def some(images: MultiLabelImages) -> MultiLabelImages:
+            n = max(1, min(len(images), round(len(images) * n_samples / len(self))))
+            return images.subset(np.sort(draw.permutation(len(images))[:n]).tolist())
+
+        return LabelledImages(some(self.images), None if self.validation is None else some(self.validation))
+
     def fingerprint(self) -> str:
         """A short hash of class names, labels, and the names and sizes of the files; no file is read."""
         digest = hashlib.sha256()
@@ -64,10 +78,11 @@ class LabelledImages:
         self, learner: Learner, config: RunConfig, run: RunFolder, tell: Say, stop: Callable[[], None]
     ) -> Prepared:
         """Leaves out what cannot be read, holds out a part for validation, and encodes what can be encoded once."""
+        _check_views(learner, config)
         sets = {"train": self.images} | ({"validation": self.validation} if self.validation is not None else {})
         for note in dict.fromkeys(note for one in sets.values() for note in one.notes):
             tell(note)
-        unreadable = _find_unreadable(sets, config.data, run.path / "pictures.json", stop)
+        unreadable = _find_unreadable(sets, config.data, run, stop)
         for message in (skipped := tuple(f"{message}; it is left out" for _, _, message in unreadable)):
             tell(message)
         train, held = (_without(samples, name, unreadable) for samples, name in self._split(config))
@@ -136,15 +151,15 @@ def is_single_label(images: MultiLabelImages) -> bool:
     return bool(((targets == PRESENT).sum(axis=1) == 1).all() and (targets >= ABSENT).all())
 
 
-def is_encoded_once(frozen: bool, config: RunConfig) -> bool:
-    """Whether the pictures' features are computed once, given whether the learner's image side is frozen."""
-    return frozen and (config.train.views > 0 or config.data.augment == "none")
+def is_encoded_once(learner: Learner, config: RunConfig) -> bool:
+    """Whether features of the pictures are computed once: an image side that learns nothing, and a number of views."""
+    return learner.image_side_is_frozen and (config.train.views > 0 or config.data.augment is None)
 
 
 def describe_views(learner: Learner, config: RunConfig) -> str:
     """How the pictures are seen, for people."""
-    once = is_encoded_once(learner.image_side_is_frozen, config)
-    if config.data.augment == "none":
+    once = is_encoded_once(learner, config)
+    if config.data.augment is None:
         return "not augmented" + (", encoded once" if once else "")
     return f"{config.train.views} random views of each, encoded once" if once else "a fresh view at every step"
 
@@ -157,9 +172,8 @@ def _encoded(
     stop: Callable[[], None],
     plain: bool = False,
 ) -> TrainingData:
-    augment = config.data.augment != "none" and not plain
-    frozen = learner.image_side_is_frozen
-    if is_encoded_once(frozen, config) or (frozen and plain):
+    augment = config.data.augment is not None and not plain
+    if is_encoded_once(learner, config) or (learner.image_side_is_frozen and plain):
         n_views = config.train.views if augment else 0
         return cached_image_data(
             learner, pictures, config.data, n_views=n_views, seed=config.train.seed, folder=run.cache, after_batch=stop
@@ -167,13 +181,22 @@ def _encoded(
     return ImageData(learner.backbone, pictures, augment, config.data.workers)
 
 
+def _check_views(learner: Learner, config: RunConfig) -> None:
+    if config.train.views and not learner.image_side_is_frozen:
+        raise UserError(
+            f"train.views={config.train.views} keeps features of pictures, but {learner.name} learns in the image "
+            "tower, so there is nothing to keep; leave it out"
+        )
+
+
 _Unreadable = list[tuple[str, int, str]]
 """Set, number and message of each picture that cannot be read."""
 
 
 def _find_unreadable(
-    sets: dict[str, MultiLabelImages], options: DataConfig, path: Path, stop: Callable[[], None]
+    sets: dict[str, MultiLabelImages], options: DataConfig, run: RunFolder, stop: Callable[[], None]
 ) -> _Unreadable:
+    path = run.path / "pictures.json"
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         if known["fingerprint"] == options.fingerprint:
@@ -183,7 +206,8 @@ def _find_unreadable(
     found: _Unreadable = []
     for name, images in sets.items():
         found += [(name, number, str(error)) for number, error in _try_all(images, options.workers, stop)]
-    write_json(path, {"fingerprint": options.fingerprint, "unreadable": found})
+    if run.writes:
+        write_json(path, {"fingerprint": options.fingerprint, "unreadable": found})
     return found
 
 

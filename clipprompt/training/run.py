@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -144,15 +145,13 @@ def check_request(config: RunConfig) -> None:
     learner = learner_class(method)
     if learner.trains_on == "captions":
         _refuse(data.dataset is not None, f"{method} learns from captions, not from {data.dataset}: {_CORPUS}")
+        folder = data.corpus is not None and Path(data.corpus).is_dir()
+        _refuse(folder, f"{method} learns from captions, but {data.corpus} is a folder: {_CORPUS}")
         _refuse(views > 0, f"train.views={views} has no use with {method}, which learns from captions")
         return
     if config.train.epochs > 0 and data.corpus is not None:
         raise UserError(f"{method} learns from images, but {data.corpus} holds captions: give --dataset IMAGES")
-    _refuse(
-        views > 0 and not learner.image_side_is_frozen,
-        f"train.views={views} keeps image features, but {method} learns in the image tower; leave it out",
-    )
-    _refuse(views > 1 and data.augment == "none", f"train.views={views} are all the same with data.augment=none")
+    _refuse(views > 1 and data.augment is None, f"train.views={views} are all the same with data.augment=none")
     _refuse(
         data.validation is not None and config.train.select == "last",
         f"data.validation={data.validation} has no use with train.select=last; add --select val",

@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning_fabric  # noqa: F401 (imported here, once, for all processes)
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorboard.summary.writer.record_writer  # noqa: F401
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import clipprompt.training.run
@@ -33,12 +35,24 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])
 
 
-def write_backbone(folder: Path) -> Path:
-    """The tiny ResNet CLIP as a local open_clip folder."""
-    config = json.loads((GOLDEN / "tiny_rn_open_clip.json").read_text())
+def write_backbone(folder: Path, kind: Literal["rn", "vit"] = "rn") -> Path:
+    """The tiny ResNet or transformer CLIP as a local open_clip folder."""
+    config = json.loads((GOLDEN / f"tiny_{kind}_open_clip.json").read_text())
     folder.mkdir(parents=True)
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
-    save_file(tiny_clip.tiny_rn_state_dict(0), folder / "open_clip_model.safetensors")
+    weights = tiny_clip.tiny_rn_state_dict(0) if kind == "rn" else tiny_clip.tiny_vit_state_dict(0)
+    save_file(weights, folder / "open_clip_model.safetensors")
+    return folder
+
+
+def write_photos(folder: Path, classnames: Sequence[str], n_images: int = 4) -> Path:
+    """A folder of class folders, each with pictures of noise in a colour of its own."""
+    for number, name in enumerate(classnames):
+        (folder / name).mkdir(parents=True)
+        draw = np.random.default_rng(number)
+        for image in range(n_images):
+            pixels = draw.integers(0, 256, (10, 14, 3)) * [1, (number + 1) % 3 / 2, number % 3 / 2]
+            Image.fromarray(pixels.astype(np.uint8)).resize((90, 70)).save(folder / name / f"{image}.jpg")
     return folder
 
 
@@ -63,15 +77,16 @@ def write_corpus(
     return path
 
 
-def start(folder: Path, settings: Sequence[str], kill_at: int | None = None) -> BaseProcess:
+def start(folder: Path, settings: Sequence[str], kill_at: int | None = None, method: str = "tai_dpt") -> BaseProcess:
     """Starts a run.
 
     Args:
         folder: the run folder.
         settings: of ``load_config``.
         kill_at: the process kills itself before its n-th change to the disk.
+        method: the learner.
     """
-    return start_process(_run, str(folder), list(settings), kill_at)
+    return start_process(_run, str(folder), list(settings), kill_at, method)
 
 
 def start_process(target: Callable[..., None], *arguments: Any) -> BaseProcess:
@@ -83,9 +98,9 @@ def start_process(target: Callable[..., None], *arguments: Any) -> BaseProcess:
     return process
 
 
-def finish(folder: Path, settings: Sequence[str]) -> int:
+def finish(folder: Path, settings: Sequence[str], method: str = "tai_dpt") -> int:
     """Runs to the end; returns the exit code."""
-    process = start(folder, settings)
+    process = start(folder, settings, method=method)
     process.join(120)
     return process.exitcode if process.exitcode is not None else -1
 
@@ -97,12 +112,12 @@ def hold_folder(folder: str) -> None:
         time.sleep(600)
 
 
-def _run(folder: str, settings: list[str], kill_at: int | None) -> None:
+def _run(folder: str, settings: list[str], kill_at: int | None, method: str) -> None:
     torch.set_num_threads(1)
     if kill_at is not None:
         _count_changes(kill_at)
     try:
-        clipprompt.training.run.run_training(load_config("tai_dpt", settings), folder)
+        clipprompt.training.run.run_training(load_config(method, settings), folder)
     except InterruptedRunError as stop:
         raise SystemExit(128 + stop.signum) from None
 
