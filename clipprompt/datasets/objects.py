@@ -1,6 +1,6 @@
-"""Drawn pictures of one object each, printed in four grey tones: a style that the mini CLIP has not seen.
+"""Drawn pictures of one object each, as a worn print shows them: a style that the mini CLIP has not seen.
 
-On the scenes that it was trained on, hand-written prompts leave little to learn; here there is something.
+On scenes as it was trained on, hand-written prompts leave little to learn; here they leave much.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from clipprompt.datasets.scenes import check_split
 from clipprompt.mini.render import render_scene
 from clipprompt.mini.scenes import KINDS, sample_object_scene, split_seeds
 
-_BITS = 2  # of a grey tone
+_BITS = 2  # of the print's grey tones
+_FADED = 0.7  # part of the picture that is print, the rest is the picture as it was
 
 
 def load_objects(
@@ -47,4 +48,5 @@ def load_objects(
 
 def _draw(seed: int, kinds: tuple[str, ...], size: int) -> Image.Image:
     picture = render_scene(sample_object_scene(seed, kinds), size)
-    return ImageOps.posterize(picture.convert("L"), _BITS).convert("RGB")
+    print_ = ImageOps.posterize(picture.convert("L"), _BITS).convert("RGB")
+    return Image.blend(picture, print_, _FADED)
