@@ -53,6 +53,9 @@ def train(
     select: Annotated[str | None, _flag("--select")] = None,
     skip_missing: Annotated[bool, _flag("--skip-missing")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="go on with the run in -o, with its own settings")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="measure a few steps, print what the run will take, and end")
+    ] = False,
     keys: Annotated[bool, typer.Option("--keys", help="list every KEY with its value and meaning, and end")] = False,
 ) -> None:
     """Train a learner; the prompt, its settings and its log go to one folder.
@@ -76,7 +79,12 @@ def train(
     }
     flags = [*_dataset(method, dataset), *_as_settings(given)]
     run = load_config(method, [*(settings or []), *flags], _own_config(output, config) if resume else config)
-    _run(run, output or default_folder(run))
+    if plan:
+        from clipprompt.cli._plan import print_plan
+
+        print_plan(run)
+    else:
+        _run(run, output or default_folder(run))
 
 
 def default_folder(config: RunConfig) -> Path:

@@ -117,6 +117,7 @@ class Session:
     ) -> None:
         self.learner, self.data, self.config, self.validation = learner, data, config, validation
         self.stop, self.team = stop or StopRequest(), team or Team.join(learner.backbone.device)
+        self.share = Share(self.team.rank, self.team.size)
         self.parameters = list(learner.parameters())
         self.sgd = torch.optim.SGD(
             self.parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
@@ -151,8 +152,7 @@ class Session:
             group["lr"] = learning_rate(epoch, self.config)
         saved = clock = time.monotonic()
         start = self.position.batch
-        share = Share(self.team.rank, self.team.size)
-        for inputs, labels in self.data.batches(epoch, self.config.seed, self.config.batch_size, start, share):
+        for inputs, labels in self.data.batches(epoch, self.config.seed, self.config.batch_size, start, self.share):
             loss = self.step(inputs, labels)
             now = time.monotonic()
             self.position = replace(

@@ -64,7 +64,7 @@ def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = l
 
 
 def _run_here(config: RunConfig, folder: str | os.PathLike[str], say: Say) -> RunResult | None:
-    source: Source = load_sentences(config.data) if reads_corpus(config) else load_labelled_images(config.data)
+    source = load_source(config)
     config = _pinned(config, "data", source.fingerprint())
     with open_run(folder, writes=is_first()) as run:
         run.claim(config)
@@ -126,6 +126,15 @@ def _cached_on_disk(config: RunConfig) -> RunConfig:
     if config.train.devices == 1:
         return config
     return config.model_copy(update={"data": config.data.model_copy(update={"cache_memory_gb": 0.0})})
+
+
+def load_source(config: RunConfig) -> Source:
+    """The corpus or the labelled images that a run learns from.
+
+    Raises:
+        UserError: if they cannot be read.
+    """
+    return load_sentences(config.data) if reads_corpus(config) else load_labelled_images(config.data)
 
 
 def reads_corpus(config: RunConfig) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,6 +34,20 @@ class Sentences:
     labels: list[list[int]]
     groups: list[Hashable]
     classnames: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.texts)
+
+    def sample(self, n_samples: int, seed: int) -> Sentences:
+        """Some of the sentences, drawn at random, in their order."""
+        chosen = np.sort(np.random.default_rng(seed).permutation(len(self))[:n_samples]).tolist()
+        return replace(
+            self,
+            texts=[self.texts[i] for i in chosen],
+            labels=[self.labels[i] for i in chosen],
+            groups=[self.groups[i] for i in chosen if i < len(self.groups)],
+        )
 
     def fingerprint(self) -> str:
         """A short hash of everything that is learnt from."""

@@ -34,6 +34,12 @@ class Source(Protocol):
     def classnames(self) -> tuple[str, ...]:
         """C names, in the order of the labels."""
 
+    def __len__(self) -> int:
+        """N samples."""
+
+    def sample(self, n_samples: int, seed: int) -> Source:
+        """Some of it, drawn at random, to measure with."""
+
     def fingerprint(self) -> str:
         """A short hash of everything that is learnt from."""
 
