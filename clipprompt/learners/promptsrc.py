@@ -1,13 +1,12 @@
 r"""PromptSRC: prompting with self-regulating constraints (Khattak 2023, arXiv 2307.06948).
 
-    images -> image tower with prompts    -> image features  ---+--- L1 ---+          (image_weight)
-           -> the same tower without them -> frozen features ---|----------+
-                                                                +- logits --- cross-entropy, labels
-                                                                |     |
-    frozen image features -- frozen logits ---------------------|---- KL              (logit_weight)
-                                  |                             |
-    names  -> text tower with prompts -> text features ---------+--- L1 ---+          (text_weight)
-           -> sentences, averaged     -> frozen features ------------------+
+    with prompts      images ----> image features --+--> cosines -> softmax --> cross-entropy with the labels
+                      names  ----> text features  --+                  |
+                                      |       |                        |
+                                      L1      L1                       KL
+                                      |       |                        |
+    without prompts   images ----> image features --+--> cosines -> softmax
+                      sentences -> text features  --+
 
 Prompts as IVLP's, held near what the same CLIP says without them. The teacher is the learner's own backbone: its text
 side is computed once for each set of class names, and its image side only where gradients are wanted. After training
@@ -20,6 +19,7 @@ ImageNet (there, 60 of the authors' choice; name others with ``templates``); onl
 
 from __future__ import annotations
 
+import logging
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -82,24 +82,28 @@ class PromptSRC(WrittenLearner, IVLP):
         return self.loss_from(features, labels.to(self.backbone.device))
 
     def loss_from(self, features: Features, labels: Tensor) -> Tensor:
-        """The cross-entropy and the weighted constraints (equations 4, 5 and 8).
+        """The cross-entropy and the weighted constraints (section 3.2.1).
 
         Args:
             features: encoded images. If they were encoded without gradients, as validation does, the teacher has not
                 seen them, and the loss is the cross-entropy alone.
             labels: long (B,) or multi-hot (B, C); 1 present, 0 absent, -1 unknown.
         """
-        if self._frozen(features) is None:
+        if not isinstance(features, ImageFeatures) or self._frozen(features) is None:
             return super().loss_from(features, labels)
         terms, options = self.terms_from(features, labels), self.options
         weights = (1.0, options.text_weight, options.image_weight, options.logit_weight)
         return torch.stack([weight * term for weight, term in zip(weights, terms, strict=True)]).sum()
 
-    def terms_from(self, features: Features, labels: Tensor) -> PromptSRCTerms:
-        """The terms of the loss for images that the teacher has seen; arguments as ``loss_from``."""
+    def terms_from(self, features: ImageFeatures, labels: Tensor) -> PromptSRCTerms:
+        """The terms of the loss, without their weights; arguments as ``loss_from``.
+
+        Raises:
+            ValueError: for images that the teacher has not seen.
+        """
         frozen = self._frozen(features)
-        assert frozen is not None
-        assert isinstance(features, ImageFeatures)
+        if frozen is None:
+            raise ValueError("the teacher has not seen these images: encode them with gradients")
         text, teacher, scale = self.text_features(), self.written_features(), self.backbone.logit_scale
         logits = scale * global_cosines(features, text)
         shares, teacher_shares = logits.log_softmax(dim=-1), (scale * frozen @ teacher.T).log_softmax(dim=-1)
@@ -117,6 +121,10 @@ class PromptSRC(WrittenLearner, IVLP):
             return
         if epoch == 0:
             self.gathered = {}
+            if mean > n_epochs:
+                logging.getLogger("clipprompt").warning(
+                    "gaussian_mean %g lies beyond the last of %d epochs, whose prompts then count most", mean, n_epochs
+                )
         weight = float(gaussian_weights(n_epochs, mean, std)[epoch])
         for name, parameter in self.named_parameters():
             share = weight * parameter.detach()
@@ -134,9 +142,8 @@ class PromptSRC(WrittenLearner, IVLP):
             return features
         return features._replace(frozen=F.normalize(self.backbone.encode_image(images), dim=-1))
 
-    def _frozen(self, features: Features) -> Tensor | None:
+    def _frozen(self, features: ImageFeatures) -> Tensor | None:
         """The teacher's image features; without prompts in the image tower they are the learner's own."""
-        assert isinstance(features, ImageFeatures)
         return features.global_ if self.image_side_is_frozen else features.frozen
 
 

@@ -158,17 +158,15 @@ def test_with_zero_weights_it_is_ivlp(create: Create, inputs: Golden) -> None:
         assert_close(free.get_parameter(name).grad, parameter.grad, 1e-5)
 
 
-@pytest.mark.parametrize("weight", ["text_weight", "image_weight", "logit_weight"])
-def test_each_weight_scales_its_own_term(create: Create, inputs: Golden, weight: str) -> None:
+@pytest.mark.parametrize("term", ["text", "image", "logit"])
+def test_each_weight_scales_its_own_term(create: Create, inputs: Golden, term: str) -> None:
     labels = inputs["labels_vit"].long()
-    one, three = create(**SMALL, **{weight: 1.0}), create(**SMALL, **{weight: 3.0})
-    term = getattr(
-        one.terms_from(one.encode_images(inputs["images_vit"]), labels),
-        weight.removesuffix("_weight").replace("logit", "logits"),
-    )
+    one, three = (create(**SMALL, **{f"{term}_weight": weight}) for weight in (1.0, 3.0))
+    terms = one.terms_from(one.encode_images(inputs["images_vit"]), labels)
+    value = {"text": terms.text, "image": terms.image, "logit": terms.logits}[term].item()
     difference = three.loss(inputs["images_vit"], labels) - one.loss(inputs["images_vit"], labels)
-    assert term > 0
-    assert difference.item() == pytest.approx(2 * term.item(), rel=1e-3)
+    assert value > 0
+    assert difference.item() == pytest.approx(2 * value, rel=1e-3)
 
 
 def test_its_teacher_is_zero_shot_on_the_same_backbone(create: Create, inputs: Golden) -> None:
@@ -245,6 +243,21 @@ def test_training_ends_with_the_weighted_sum_of_its_epochs(create: Create, data:
         parts = [weight * state[name] for weight, state in zip(weights, after_epoch, strict=True)]
         assert_close(parameter, torch.stack(parts).sum(dim=0), 1e-6)
         assert not torch.equal(parameter, after_epoch[-1][name])
+
+
+@pytest.mark.parametrize(("mean", "n_warnings"), [(5.0, 1), (4.0, 0), (None, 0)])
+def test_a_mean_beyond_the_last_epoch_is_said_once(
+    create: Create, data: Images, caplog: pytest.LogCaptureFixture, mean: float | None, n_warnings: int
+) -> None:
+    train(create(**SMALL, gaussian_mean=mean), data, CONFIG)
+    assert [m for m in caplog.messages if "beyond the last of 4 epochs" in m] == caplog.messages
+    assert len(caplog.messages) == n_warnings
+
+
+def test_terms_of_images_that_the_teacher_has_not_seen_are_refused(create: Create, inputs: Golden) -> None:
+    learner = create(**SMALL)
+    with torch.no_grad(), pytest.raises(ValueError, match="the teacher has not seen these images"):
+        learner.terms_from(learner.encode_images(inputs["images_vit"]), inputs["labels_vit"].long())
 
 
 @pytest.mark.parametrize("n_steps", [1, 2, 5, 7])
