@@ -40,6 +40,7 @@ class TextTower:
         layout: what stands around the words of a text.
     """
 
+    kind = "causal"
     takes_deep_prompts = True
 
     def __init__(self, source: Any, layout: TextLayout) -> None:

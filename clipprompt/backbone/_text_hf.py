@@ -21,6 +21,7 @@ _TOLERANCE = 1e-3  # of the largest entry, between a text's feature from ids and
 class HFTextTower(WholeTextTower):
     """A frozen text model of the package transformers, in open_clip's ``HFTextEncoder``."""
 
+    kind = "Hugging Face"
     takes_deep_prompts = False
 
     def __init__(self, source: Any, layout: TextLayout, name: str) -> None:

@@ -39,6 +39,8 @@ class PlainTextTower(WholeTextTower):
         self._masks_padding = self._class_token is not None or getattr(source, "use_pad_mask", False)
         self._class_mask_is_last = getattr(source, "correct_cls_mask", False)
         self._read = "last" if self._class_token is not None else "end" if pool in ("argmax", "eos") else pool
+        whole = "bidirectional" if source.attn_mask is None else "causal, whole texts"
+        self.kind = whole if self._class_token is None else "class token"
         self._check_reading(pool, end, name)
 
     @property

@@ -17,6 +17,8 @@ class AnyTextTower(Protocol):
     one that sees its padding puts the padding there, up to ``context_length``.
     """
 
+    kind: str
+    """Causal or not, and the like: a few words for tables."""
     width: int
     """d, size of the token embeddings."""
     context_length: int

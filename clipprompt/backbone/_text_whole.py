@@ -25,12 +25,14 @@ class WholeTextTower(ABC):
     """A frozen text tower that sees a text from both sides, or is read behind its end token.
 
     Attributes:
+        kind: a few words for tables.
         width: d, size of the token embeddings.
         context_length: longest text in tokens, all of it included.
         n_layers: of the transformer.
         layout: what stands around the words of a text.
     """
 
+    kind: str
     width: int
     n_layers: int
     takes_deep_prompts: bool

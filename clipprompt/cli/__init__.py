@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from clipprompt.cli import calibrate, convert, corpus, data, demo, explain, export, hub, synonyms, tag, train
+from clipprompt.cli import calibrate, convert, corpus, data, demo, explain, export, hub, models, synonyms, tag, train
 from clipprompt.cli import eval as evaluate
 from clipprompt.cli._writing import drop_stdout, open_closed_streams
 from clipprompt.errors import UserError
@@ -27,6 +27,7 @@ app.command("tag")(tag.tag)
 app.command("train")(train.train)
 app.command("explain")(explain.explain)
 app.command("calibrate")(calibrate.calibrate)
+app.command("models")(models.models)
 app.command("export")(export.export)
 app.command("push")(hub.push)
 app.command("pull")(hub.pull)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clipprompt.backbone.capabilities import refuse_deep_text_prompts
+from clipprompt.errors import UserError
 from clipprompt.learners._context import ContextLearner, encode_prompts, split_words
 from clipprompt.learners._layers import random_prompts
 
@@ -25,7 +27,14 @@ class DeepContextLearner(ContextLearner):
     _left_over: Tensor
 
     def _make_context(self, n_ctx: int, depth: int, words: str | None, generator: torch.Generator) -> None:
-        """Makes ``ctx`` and ``deep_ctx``; to be called once, by ``__init__``."""
+        """Makes ``ctx`` and ``deep_ctx``; to be called once, by ``__init__``.
+
+        Raises:
+            UserError: for a depth above 1 on a text tower that takes prompts at its input alone.
+        """
+        takes = depth <= 1 or self.backbone.text.takes_deep_prompts
+        if reason := refuse_deep_text_prompts(self.backbone.name, takes):
+            raise UserError(f"{self.name} {reason}")
         ctx, left_over = split_words(self.backbone, n_ctx, words, generator)
         self.ctx = nn.Parameter(ctx)
         self.register_buffer("_left_over", left_over, persistent=False)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from clipprompt.backbone import Backbone
+from clipprompt.backbone.capabilities import refuse_visual_prompts
 from clipprompt.errors import UserError
 from clipprompt.learners._base import ImageFeatures, Learner
 from clipprompt.learners._layers import random_prompts
@@ -44,8 +45,8 @@ def check_transformer(method: str, backbone: Backbone) -> None:
     Raises:
         UserError: naming the method and the backbone.
     """
-    if backbone.vision.n_layers == 0:
-        raise UserError(f"{method} needs a transformer image tower, such as ViT-B-16's; {backbone.name} has none")
+    if reason := refuse_visual_prompts(backbone.name, backbone.vision.n_layers > 0):
+        raise UserError(f"{method} {reason}")
 
 
 def check_depth(option: str, depth: int, n_layers: int, backbone: Backbone) -> None:

@@ -112,19 +112,21 @@ class StandInTransformer(nn.Module):
 def hugging_face(monkeypatch: pytest.MonkeyPatch) -> Callable[..., HFTextEncoder]:
     """Makes open_clip's text encoder around the stand-in, as if the package transformers were installed."""
 
-    def make(pooler: str, pad: int, transformer: type[nn.Module] = StandInTransformer) -> HFTextEncoder:
+    def make(
+        pooler: str, pad: int, transformer: type[nn.Module] = StandInTransformer, embed_dim: int = 32
+    ) -> HFTextEncoder:
         config = SimpleNamespace(model_type="roberta", hidden_size=32, pad_token_id=pad, num_hidden_layers=3)
         models = SimpleNamespace(from_config=lambda _: transformer())
         monkeypatch.setattr(open_clip.hf_model, "transformers", object())
         monkeypatch.setattr(open_clip.hf_model, "AutoModel", models, raising=False)
         for kind in ("BaseModelOutputWithPooling", "BaseModelOutputWithPoolingAndCrossAttentions"):
             monkeypatch.setattr(open_clip.hf_model, kind, type(kind, (), {}), raising=False)
-        return HFTextEncoder("stand-in", 32, config=config, pooler_type=pooler, proj_type="mlp")
+        return HFTextEncoder("stand-in", embed_dim, config=config, pooler_type=pooler, proj_type="mlp")
 
     return make
 
 
-def make_model(text: dict[str, Any], vision: dict[str, Any] | None = None) -> Any:
+def make_model(text: dict[str, Any], vision: dict[str, Any] | None = None, embed_dim: int = 32) -> Any:
     """A small random model: ``CoCa`` where the text has a class token, ``CustomTextCLIP`` otherwise."""
     vision_cfg, text_cfg = CLIPVisionCfg(**{**VISION, **(vision or {})}), CLIPTextCfg(**{**TEXT, **text})
     with torch.random.fork_rng(devices=[]):
@@ -132,9 +134,9 @@ def make_model(text: dict[str, Any], vision: dict[str, Any] | None = None) -> An
         if text_cfg.embed_cls:
             text_cfg.output_tokens = vision_cfg.output_tokens = True
             decoder = MultimodalCfg(context_length=LENGTH, width=32, heads=2, layers=1)
-            model: Any = CoCa(32, decoder, text_cfg, vision_cfg)
+            model: Any = CoCa(embed_dim, decoder, text_cfg, vision_cfg)
         else:
-            model = CustomTextCLIP(32, vision_cfg, text_cfg)
+            model = CustomTextCLIP(embed_dim, vision_cfg, text_cfg)
         for parameter in model.parameters():  # projections and norms start at nearly nothing, or at one
             parameter.data += 0.05 * torch.randn_like(parameter)
     return model.eval()

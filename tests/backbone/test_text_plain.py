@@ -162,8 +162,8 @@ def test_a_tower_that_treats_embeddings_in_another_way_than_tokens_is_refused(hu
 
 REFUSED = {
     "no pooling": ({"no_causal_mask": True, "pool_type": "none"}, "clip", "no feature for a whole text"),
-    "another end token": ({"no_causal_mask": True, "pool_type": "eos", "eos_id": 9}, "clip", "does not end texts with"),
-    "no largest end token": ({"no_causal_mask": True}, "xlm", "does not end texts with the token that"),
+    "another end token": ({"no_causal_mask": True, "pool_type": "eos", "eos_id": 9}, "clip", "does not end its texts"),
+    "no largest end token": ({"no_causal_mask": True}, "xlm", "does not end its texts with the token"),
 }
 
 

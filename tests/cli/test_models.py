@@ -1,0 +1,99 @@
+"""``clipprompt models``: on stdout, what can be learnt on each architecture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from clipprompt.cli import app
+from clipprompt.errors import UserError
+
+Run = Callable[..., str]
+REASON = "needs a transformer image tower, such as ViT-B-16's; RN50 has none"
+
+
+@pytest.fixture
+def run() -> Run:
+    def call(*arguments: str) -> str:
+        result = CliRunner().invoke(app, ["models", *arguments], env={"COLUMNS": "120"})
+        if result.exception is not None:
+            raise result.exception
+        return result.stdout
+
+    return call
+
+
+def test_the_table_says_each_reason_once(run: Run) -> None:
+    lines = run("rn50x4").splitlines()
+    assert " ".join(lines[0].split()) == "architecture text tower image tower language visual multi-modal needs"
+    assert [" ".join(line.split()) for line in lines[2:4]] == [
+        f"{name} causal ModifiedResNet works no (1) no (1)" for name in ("RN50x4", "RN50x4-quickgelu")
+    ]
+    assert [line for line in lines if "transformer image tower" in line] == [
+        "(1) needs a transformer image tower, such as ViT-B-16's; it has none"
+    ]
+
+
+def test_json_has_whole_reasons(run: Run) -> None:
+    (found,) = json.loads(run("RN50", "--format", "json"))
+    expected: dict[str, Any] = {"name": "RN50", "text": "causal", "image": "ModifiedResNet", "language": "works"}
+    assert found == expected | {"visual": REASON, "multi-modal": REASON, "package": None}
+
+
+def test_csv_can_be_read_back(run: Run) -> None:
+    (row,) = csv.DictReader(io.StringIO(run("ViT-B-16-SigLIP", "--format", "csv")))
+    assert row == {
+        "name": "ViT-B-16-SigLIP",
+        "text": "bidirectional",
+        "image": "timm VisionTransformer",
+        "language": "works",
+        "visual": "works",
+        "multi-modal": "works",
+        "package": "transformers",
+    }
+
+
+def test_markdown_has_one_row_each(run: Run) -> None:
+    lines = run("ViT-B-16-SigLIP", "--format", "md").splitlines()
+    assert lines[2] == (
+        "| ViT-B-16-SigLIP | bidirectional | timm VisionTransformer | works | works | works | transformers |"
+    )
+    assert lines[4].startswith("needs transformers: pip install transformers")
+
+
+def test_a_family_keeps_what_works_with_it(run: Run) -> None:
+    assert json.loads(run("rn50x4", "--family", "visual", "--format", "json")) == []
+    assert len(json.loads(run("rn50x4", "--family", "language", "--format", "json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["RN5O"], r"no architecture 'RN5O' \(did you mean 'RN50'\?\)"),
+        (["--family", "visula"], r"no family 'visula' \(did you mean 'visual'\?\)"),
+        (["RN50", "--format", "xml"], "unknown format 'xml'"),
+    ],
+)
+def test_mistakes_get_one_line(run: Run, arguments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        run(*arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_the_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom clipprompt.cli import main\nsys.argv = ['clipprompt', 'models', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'numpy', 'open_clip', 'timm') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--family" in result.stdout
+    assert result.stdout.splitlines()[-1] == "[]"
