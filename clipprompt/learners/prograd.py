@@ -7,7 +7,7 @@ r"""ProGrad: prompt-aligned gradient for prompt tuning (Zhu 2023, arXiv 2205.148
 CoOp whose steps do not undo what hand-written sentences say of the same images. ``loss`` is a scalar like any other: it
 has the value of the cross-entropy and the projected gradient, so that one training loop serves. Both gradients are
 those of the batch that one call sees. Where a batch is shared by several processes, each projects by its own share, and
-the projected gradients are averaged. A factor on the loss, such as float16's, scales the projected gradient.
+the projected gradients are added up. A factor on the loss, such as float16's, scales the projected gradient.
 
 Where we depart from the original code: the context starts random, or from words that bring as many vectors as they have
 tokens (there, it ends in the data set's template, after vectors of zeros).
