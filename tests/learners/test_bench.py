@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from clipprompt.backbone import Backbone
-from clipprompt.learners import create_learner
+from clipprompt.learners import Learner, create_learner
 from tests.conftest import Golden, assert_close
 from tools.bench import learners as bench
 from tools.bench._measure import Measured, row
-from tools.bench._plain import plain_loss
+from tools.bench._plain import plain_loss, plain_step_in_parts
 
 NAMES = ["cat", "traffic light", "hot_dog", "air balloon"]
 METHODS = {
@@ -38,6 +38,32 @@ def test_both_sides_have_the_same_loss_and_gradients(tiny_vit_backbone: Backbone
     assert_close(ours, plain.detach(), 1e-5)
     for one, other in zip(found, expected, strict=True):
         assert_close(one, other, 1e-4)
+
+
+def test_parts_of_all_classes_are_the_whole_step(tiny_vit_backbone: Backbone, inputs: Golden) -> None:
+    learner = create_learner("maple", tiny_vit_backbone, NAMES, depth=3)
+    images, labels = inputs["images_vit"][:3], torch.tensor([0, 3, 1])
+    plain_step_in_parts(learner, len(NAMES))(images, labels)
+    expected = torch.autograd.grad(plain_loss(learner)(images, labels), list(learner.parameters()))
+    for parameter, gradient in zip(learner.parameters(), expected, strict=True):
+        assert parameter.grad is not None
+        assert_close(parameter.grad, gradient, 1e-5)
+
+
+def test_parts_cover_every_class_once(tiny_vit_backbone: Backbone, inputs: Golden) -> None:
+    learner = create_learner("maple", tiny_vit_backbone, NAMES, depth=1)
+    images, labels = inputs["images_vit"][:3], torch.tensor([0, 1, 1])
+    plain_step_in_parts(learner, 2)(images, labels)
+    halves = [create_learner("maple", tiny_vit_backbone, names, depth=1) for names in (NAMES[:2], NAMES[2:])]
+    sums = [sum(pair) for pair in zip(*(_gradients(half, images, labels) for half in halves), strict=True)]
+    for parameter, expected in zip(learner.parameters(), sums, strict=True):
+        assert parameter.grad is not None
+        assert isinstance(expected, torch.Tensor)
+        assert_close(parameter.grad, expected, 1e-4)
+
+
+def _gradients(learner: Learner, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return torch.autograd.grad(learner.loss(images, labels), list(learner.parameters()))
 
 
 def test_a_thousand_names_differ_and_fewer_are_the_first_of_them() -> None:

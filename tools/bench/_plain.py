@@ -37,6 +37,27 @@ def _prompted(learner: Any) -> Loss:
     return loss
 
 
+def plain_step_in_parts(learner: Any, at_once: int) -> Callable[[Tensor, Tensor], None]:
+    """A step of a learner with prompts in both towers, forward and backward, ``at_once`` classes at a time.
+
+    The work of ``plain_loss`` and its backward pass, where the activations of all classes would not fit into memory.
+    The softmax is over a part's classes, so the gradients are others, and cost the same.
+    """
+    encode_images, texts = _image_side(learner), _Texts(learner)
+    parts = range(0, len(learner.classnames), at_once)
+
+    def step(images: Tensor, labels: Tensor) -> None:
+        whole = encode_images(images)
+        seen = whole.detach().requires_grad_()
+        for start in parts:
+            text = texts.part(start, start + at_once).encode(learner.ctx, getattr(learner, "deep_ctx", None))
+            logits = learner.backbone.logit_scale * seen @ text.T
+            F.cross_entropy(logits, labels % at_once).backward()
+        whole.backward(seen.grad)
+
+    return step
+
+
 def _cocoop(learner: Any) -> Loss:
     """Images one after another, each with all class features of its own."""
     encode_images, texts = _image_side(learner), _Texts(learner)
@@ -83,6 +104,12 @@ class _Texts:
         self.model = backbone.model
         self.embedded = self.model.token_embedding(tokens)
         self.ends = tokens.argmax(dim=-1)
+
+    def part(self, start: int, stop: int) -> _Texts:
+        """Those of some of the classes."""
+        part = copy.copy(self)
+        part.embedded, part.ends = self.embedded[start:stop], self.ends[start:stop]
+        return part
 
     def encode(self, context: Tensor, deep: Tensor | None = None) -> Tensor:
         """Class features (C, E) with a context (n, d) in place of the first words, and (J-1, n, d) in deeper layers."""
