@@ -108,6 +108,13 @@ def test_prompts_and_results_are_float32_on_a_rounded_tower(create: Create, name
 
 
 @learners
+def test_places_are_computed_for_those_who_read_them_alone(create: Create, name: str, inputs: Golden) -> None:
+    learner = create(name)
+    places = learner.encode_images(_images(learner, inputs)).local
+    assert (places.shape[1] > 0) == learner.reads_places == isinstance(learner, DenseLearner)
+
+
+@learners
 def test_a_batch_equals_its_images_one_by_one(create: Create, name: str, inputs: Golden) -> None:
     learner = create(name)
     images = _images(learner, inputs)

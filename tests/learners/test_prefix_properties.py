@@ -105,18 +105,6 @@ def _shallow(name: str) -> dict[str, int]:
     return {field: 2 for field in learner_options(name).model_fields if field.startswith("depth")}
 
 
-@pytest.mark.parametrize("name", list_learners())
-def test_logits_of_a_batch_are_those_of_its_images_one_by_one(
-    tiny_vit_backbone: Backbone, inputs: Golden, name: str
-) -> None:
-    learner, images = (
-        create_learner(name, tiny_vit_backbone, ["cat", "hot dog"], **_shallow(name)),
-        inputs["images_vit"],
-    )
-    with torch.no_grad():
-        assert_close(learner(images), torch.cat([learner(image[None]) for image in images]), 1e-5)
-
-
 @pytest.mark.parametrize("name", [name for name in list_learners() if name != "zero_shot"])
 def test_a_batchs_gradients_are_the_sum_of_its_images(tiny_vit_backbone: Backbone, inputs: Golden, name: str) -> None:
     learner, images = (
