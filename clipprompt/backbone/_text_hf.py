@@ -66,8 +66,9 @@ class HFTextTower(WholeTextTower):
 
     @torch.no_grad()
     def _check(self, tokens: Tensor) -> None:
-        if self._weight.device.type == "meta":
-            return
+        layers = (module for module in self._source.modules() if isinstance(module, nn.Linear))
+        if any(layer.weight.dtype != self.dtype for layer in layers):  # open_clip converts these models in part
+            raise UserError(f"the text tower of {self._name!r} computes in fp32 only; load it with precision fp32")
         expected = self._source.eval()(tokens.to(self._weight.device)).float()
         difference = (self.encode_tokens(tokens) - expected).abs().max()
         if not difference <= _TOLERANCE * expected.abs().max():

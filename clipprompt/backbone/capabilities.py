@@ -115,7 +115,7 @@ def refuse_deep_text_prompts(name: str, takes_deep_prompts: bool) -> str | None:
     """Why learners with prompts in several layers of the text tower do not work on the backbone ``name``."""
     if takes_deep_prompts:
         return None
-    return f"needs a text tower whose layers can be prompted; that of {name} takes prompts at its input alone (depth 1)"
+    return f"needs a text tower whose layers can be prompted; {name} takes text prompts at its input alone (depth 1)"
 
 
 class _WithoutValues(TorchFunctionMode):

@@ -21,6 +21,9 @@ def models(
         str | None,
         typer.Option(metavar="NAME", help="those alone that work with language, visual or multi-modal learners"),
     ] = None,
+    by_kind: Annotated[
+        bool, typer.Option("--by-kind", help="one row for those that differ in nothing but the name")
+    ] = False,
     output_format: Annotated[
         str, typer.Option("--format", "-f", metavar="NAME", help="table, md, csv or json")
     ] = "table",
@@ -53,22 +56,24 @@ def models(
         )
     names = find_architectures(name)
     found = list(track(list_capabilities(names, default_cache_folder()), "Building", total=len(names), unit="models"))
-    _show([one for one in found if family not in one.refusals], output_format)
+    _show([one for one in found if family not in one.refusals], output_format, by_kind)
 
 
-def _show(found: Sequence[Capability], output_format: str) -> None:
+def _show(found: Sequence[Capability], output_format: str, by_kind: bool) -> None:
+    from clipprompt.backbone.capabilities import FAMILIES
     from clipprompt.reports.models import TITLES, model_rows, render_models
 
     if output_format != "table":
-        typer.echo(render_models(found, output_format), nl=False)
+        typer.echo(render_models(found, output_format, by_kind=by_kind), nl=False)
         return
     from rich.console import Console
     from rich.text import Text
 
-    rows, notes = model_rows(found)
+    rows, notes = model_rows(found, by_kind=by_kind)
     table = new_table(TITLES[0])
+    table.columns[0].overflow = "fold"
     for title in TITLES[1:]:
-        table.add_column(title)
+        table.add_column(title.removesuffix(" tower"), no_wrap=title in FAMILIES)
     for cells in rows:
         table.add_row(*cells)
     Console().print(table, *(Text(line, style="dim") for line in ("", *notes)), sep="\n")

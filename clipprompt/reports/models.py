@@ -10,13 +10,13 @@ from clipprompt.backbone.capabilities import FAMILIES, Capability
 from clipprompt.printable import to_json
 
 WORKS = "works"
-TITLES = ("architecture", "text tower", "image tower", *FAMILIES, "needs")
+TITLES = ("architecture", "text tower", "image tower", *FAMILIES)
 
 
-def render_models(found: Sequence[Capability], output_format: str) -> str:
-    """Renders as ``md``, ``csv`` or ``json``. The last two have, in place of ``works``, the reason in a line."""
+def render_models(found: Sequence[Capability], output_format: str, *, by_kind: bool = False) -> str:
+    """Renders as ``md``, ``csv`` or ``json``. The last two have all architectures, with whole reasons."""
     if output_format == "md":
-        return _markdown(found)
+        return _markdown(*model_rows(found, by_kind=by_kind))
     rows = [
         {
             "name": one.name,
@@ -36,14 +36,26 @@ def render_models(found: Sequence[Capability], output_format: str) -> str:
     return text.getvalue()
 
 
-def model_rows(found: Sequence[Capability]) -> tuple[list[list[str]], list[str]]:
-    """The cells below ``TITLES``, and the notes below the table: every reason once, by number."""
+def model_rows(found: Sequence[Capability], *, by_kind: bool = False) -> tuple[list[list[str]], list[str]]:
+    """The cells below ``TITLES``, and the notes below the table: every reason once, by number.
+
+    Args:
+        found: architectures.
+        by_kind: one row for those that differ in nothing but the name, instead of one for each.
+    """
     reasons = list(dict.fromkeys(_general(one, line) for one in found for line in one.refusals.values()))
-    return [_cells(one, reasons) for one in found], _notes(found, reasons)
+    rows = [_cells(one, reasons) for one in found]
+    return _merge(rows) if by_kind else rows, _notes(found, reasons)
 
 
-def _markdown(found: Sequence[Capability]) -> str:
-    rows, notes = model_rows(found)
+def _merge(rows: list[list[str]]) -> list[list[str]]:
+    kinds = dict[tuple[str, ...], list[str]]()
+    for name, *cells in rows:
+        kinds.setdefault(tuple(cells), []).append(name)
+    return [[names[0] + (f" and {len(names) - 1} more" if names[1:] else ""), *kind] for kind, names in kinds.items()]
+
+
+def _markdown(rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
     lines = [f"| {' | '.join(TITLES)} |", "|" + "---|" * len(TITLES)]
     lines += [f"| {' | '.join(cells)} |" for cells in rows]
     return "\n".join([*lines, *(part for note in notes for part in ("", note))]) + "\n"
@@ -54,7 +66,8 @@ def _cells(one: Capability, reasons: Sequence[str]) -> list[str]:
         f"no ({reasons.index(_general(one, one.refusals[family])) + 1})" if family in one.refusals else WORKS
         for family in FAMILIES
     ]
-    return [one.name, one.text or "–", one.image, *answers, one.package or ""]
+    image = one.image.replace("VisionTransformer", "ViT").replace("Transformer", "")
+    return [one.name, (one.text or "–") + (" *" if one.package else ""), image, *answers]
 
 
 def _general(one: Capability, line: str) -> str:
@@ -65,5 +78,5 @@ def _general(one: Capability, line: str) -> str:
 def _notes(found: Sequence[Capability], reasons: Sequence[str]) -> list[str]:
     notes = [f"({number}) {line}" for number, line in enumerate(reasons, 1)]
     for package in dict.fromkeys(one.package for one in found if one.package):
-        notes.append(f"needs {package}: pip install {package}; what else loading takes is fetched from the Hub")
+        notes.append(f"* needs the package {package}, and files from the Hub, to be loaded")
     return notes

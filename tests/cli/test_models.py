@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def run() -> Run:
 
 def test_the_table_says_each_reason_once(run: Run) -> None:
     lines = run("rn50x4").splitlines()
-    assert " ".join(lines[0].split()) == "architecture text tower image tower language visual multi-modal needs"
+    assert " ".join(lines[0].split()) == "architecture text image language visual multi-modal"
     assert [" ".join(line.split()) for line in lines[2:4]] == [
         f"{name} causal ModifiedResNet works no (1) no (1)" for name in ("RN50x4", "RN50x4-quickgelu")
     ]
@@ -63,15 +64,25 @@ def test_csv_can_be_read_back(run: Run) -> None:
 
 def test_markdown_has_one_row_each(run: Run) -> None:
     lines = run("ViT-B-16-SigLIP", "--format", "md").splitlines()
-    assert lines[2] == (
-        "| ViT-B-16-SigLIP | bidirectional | timm VisionTransformer | works | works | works | transformers |"
-    )
-    assert lines[4].startswith("needs transformers: pip install transformers")
+    assert lines[2] == "| ViT-B-16-SigLIP | bidirectional * | timm ViT | works | works | works |"
+    assert lines[4] == "* needs the package transformers, and files from the Hub, to be loaded"
+
+
+def test_architectures_of_a_kind_share_a_row(run: Run) -> None:
+    lines = run("rn50x4", "--by-kind", "--format", "md").splitlines()
+    assert lines[2] == "| RN50x4 and 1 more | causal | ModifiedResNet | works | no (1) | no (1) |"
+    assert lines[3] == ""
 
 
 def test_a_family_keeps_what_works_with_it(run: Run) -> None:
     assert json.loads(run("rn50x4", "--family", "visual", "--format", "json")) == []
     assert len(json.loads(run("rn50x4", "--family", "language", "--format", "json"))) == 2
+
+
+@pytest.mark.slow
+def test_the_documentation_has_the_table_of_all_kinds(run: Run) -> None:
+    table = run("--by-kind", "--format", "md")
+    assert table in (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
