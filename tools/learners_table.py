@@ -4,9 +4,9 @@
     python -m tools.learners_table --split val --methods coop --set lr=0.01     # how settings were chosen
 
 Sixteen pictures of each of the 20 VOC kinds, one object each, in a style that the mini CLIPs have not seen; 600 others
-are scored. They are not augmented: a crop of 8 % of a drawing of 64 pixels shows nothing (coop then learns 31 instead of
-41 on mini). Learners of captions see no picture at all. Beside each learner stand its own untrained prompts, and above
-all of them hand-written and centred text, which cost nothing.
+are scored. They are not augmented: a crop of 8 % of a drawing of 64 pixels shows nothing. Learners of captions see no
+picture. Beside each learner stand its own untrained prompts, and above all hand-written and centred text, which cost
+nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from clipprompt.mini.captions import caption_split
 from clipprompt.mini.scenes import VOC_CLASSES
 from clipprompt.resources import resource
 from clipprompt.training.data import TrainingData, caption_data
-from clipprompt.training.image_data import ImageData, Pictures, cached_image_data
+from clipprompt.training.encoded_views import encode_views
+from clipprompt.training.image_data import ImageData, Pictures
 from clipprompt.training.loop import train
 from clipprompt.training.sentences import load_sentences
 
@@ -83,7 +84,7 @@ def training_data(learner: Learner, config: RunConfig) -> TrainingData:
         images = load_objects("train", N_SHOTS * len(VOC_CLASSES), classnames=VOC_CLASSES)
         pictures = Pictures(images, np.arange(len(images)))
         if learner.image_side_is_frozen:
-            return cached_image_data(learner, pictures, config.data)
+            return encode_views(learner, pictures, config.data)
         return ImageData(learner.backbone, pictures, augment=False, workers=config.data.workers)
     with tempfile.TemporaryDirectory() as folder:
         captions, corpus = Path(folder) / "captions.txt", Path(folder) / "corpus.parquet"

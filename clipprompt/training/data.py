@@ -1,4 +1,4 @@
-"""What a learner is trained on, in batches; here, cached features with labels. ``image_data.py`` has pictures.
+"""What a learner is trained on, in batches; here, cached features with labels. Pictures are in ``image_data.py``.
 
     captions --unique--> tokens --length--> cache (encoded once) --batches(epoch, seed)--> (features, multi-hot labels)
 

@@ -26,7 +26,8 @@ from clipprompt.files import write_json
 from clipprompt.learners import Learner
 from clipprompt.progress import track
 from clipprompt.training.data import TrainingData, split_by_class, split_validation
-from clipprompt.training.image_data import ImageData, Pictures, cached_image_data
+from clipprompt.training.encoded_views import encode_views
+from clipprompt.training.image_data import ImageData, Pictures
 from clipprompt.training.run_folder import RunFolder
 from clipprompt.training.source import Prepared, Say
 
@@ -161,7 +162,8 @@ def describe_views(learner: Learner, config: RunConfig) -> str:
     once = is_encoded_once(learner, config)
     if config.data.augment is None:
         return "not augmented" + (", encoded once" if once else "")
-    return f"{config.train.views} random views of each, encoded once" if once else "a fresh view at every step"
+    views = f"{config.train.views} random view{'s' if config.train.views > 1 else ''} of each"
+    return f"{views}, encoded once" if once else "a fresh view at every step"
 
 
 def _encoded(
@@ -175,7 +177,7 @@ def _encoded(
     augment = config.data.augment is not None and not plain
     if is_encoded_once(learner, config) or (learner.image_side_is_frozen and plain):
         n_views = config.train.views if augment else 0
-        return cached_image_data(
+        return encode_views(
             learner, pictures, config.data, n_views=n_views, seed=config.train.seed, folder=run.cache, after_batch=stop
         )
     return ImageData(learner.backbone, pictures, augment, config.data.workers)

@@ -154,8 +154,8 @@ def check_request(config: RunConfig) -> None:
     learner = learner_class(method)
     if learner.trains_on == "captions":
         _refuse(data.dataset is not None, f"{method} learns from captions, not from {data.dataset}: {_CORPUS}")
-        folder = data.corpus is not None and Path(data.corpus).is_dir()
-        _refuse(folder, f"{method} learns from captions, but {data.corpus} is a folder: {_CORPUS}")
+        other = data.corpus is not None and not data.corpus.endswith(".parquet") and not Path(data.corpus).is_file()
+        _refuse(other, f"{method} learns from captions, but {data.corpus} is no corpus: {_CORPUS}")
         _refuse(views > 0, f"train.views={views} has no use with {method}, which learns from captions")
         return
     if config.train.epochs > 0 and data.corpus is not None:

@@ -16,9 +16,10 @@ from clipprompt.config import DataConfig
 from clipprompt.datasets import MultiLabelImages
 from clipprompt.errors import UserError
 from clipprompt.learners import ImageFeatures, Learner, create_learner
-from clipprompt.training import image_data
+from clipprompt.training import encoded_views
 from clipprompt.training.data import Share
-from clipprompt.training.image_data import ImageData, Pictures, cached_image_data
+from clipprompt.training.encoded_views import encode_views
+from clipprompt.training.image_data import ImageData, Pictures
 
 CLASSNAMES = ("cat", "dog", "traffic light")
 TARGETS = [[1, 0, 0], [0, 1, 0], [0, 1, -1], [1, 0, 1], [0, 0, 1], [1, -1, 0], [0, 1, 1]]
@@ -118,7 +119,7 @@ def test_cached_views_are_those_of_the_first_epochs_in_turn(
 ) -> None:
     learner = make(method)
     fresh = ImageData(learner.backbone, pictures)
-    cached = cached_image_data(learner, pictures, FLOAT32, n_views=2, seed=5)
+    cached = encode_views(learner, pictures, FLOAT32, n_views=2, seed=5)
     for epoch in (0, 1, 2, 3):
         orders = zip(cached.batches(epoch, 5, 3), fresh.batches(epoch, 5, 3), strict=True)
         for (features, labels), (images, expected) in orders:
@@ -131,7 +132,7 @@ def test_cached_views_are_those_of_the_first_epochs_in_turn(
 
 
 def test_views_of_later_epochs_are_those_of_earlier_ones(make: Callable[..., Learner], pictures: Pictures) -> None:
-    cached = cached_image_data(make(), pictures, FLOAT32, n_views=3, seed=1)
+    cached = encode_views(make(), pictures, FLOAT32, n_views=3, seed=1)
     numbers = np.arange(7)
     assert torch.equal(cached.take(numbers, 4 % 3)[0].global_, cached.take(numbers, 1)[0].global_)
     assert cached.n_views == 3
@@ -141,7 +142,7 @@ def test_views_of_later_epochs_are_those_of_earlier_ones(make: Callable[..., Lea
 @pytest.mark.parametrize(("method", "n_rows"), [("coop", 1), ("cocoop", 1), ("dualcoop", 1 + 1 + 16)])
 def test_only_what_the_learner_reads_is_kept(method: str, n_rows: int, backbone: Backbone, pictures: Pictures) -> None:
     learner = create_learner(method, backbone, CLASSNAMES)
-    cached = cached_image_data(learner, pictures, DataConfig(), n_views=2)
+    cached = encode_views(learner, pictures, DataConfig(), n_views=2)
     assert cached.cache.rows.shape == (7 * 2 * n_rows, backbone.embed_dim)
     assert cached.cache.rows.dtype == np.float16
 
@@ -150,7 +151,7 @@ def test_without_views_the_picture_is_kept_as_evaluation_sees_it(
     make: Callable[..., Learner], pictures: Pictures
 ) -> None:
     learner = make()
-    features, _ = cached_image_data(learner, pictures, FLOAT32).take(np.arange(7))
+    features, _ = encode_views(learner, pictures, FLOAT32).take(np.arange(7))
     images = torch.cat([images for images, _ in ImageData(learner.backbone, pictures).in_order(7)])
     assert isinstance(features, ImageFeatures)
     torch.testing.assert_close(features.global_, learner.encode_images(images).global_, rtol=0, atol=2e-6)
@@ -162,19 +163,19 @@ def test_encoding_that_was_cut_off_goes_on(
     opened = list[int]()
     images = replace(pictures.images, open_item=lambda item: (opened.append(item), paint(item))[1])
     counted = replace(pictures, images=images)
-    monkeypatch.setattr(image_data, "_VIEWS_PER_BLOCK", 4)
-    calls = iter([None, None, KeyboardInterrupt])
+    monkeypatch.setattr(encoded_views, "_VIEWS_PER_BLOCK", 4)
+    calls = iter([None, None, KeyboardInterrupt])  # a block holds the two views of two pictures
 
     def cut_off() -> None:
         if (error := next(calls)) is not None:
             raise error
 
     with pytest.raises(KeyboardInterrupt):
-        cached_image_data(make(), counted, DataConfig(), n_views=2, folder=tmp_path, after_batch=cut_off)
+        encode_views(make(), counted, DataConfig(), n_views=2, folder=tmp_path, after_batch=cut_off)
     opened.clear()
-    cached = cached_image_data(make(), counted, DataConfig(), n_views=2, folder=tmp_path)
-    assert sorted(opened) == [4, 4, 5, 5, 6, 6]
-    whole = cached_image_data(make(), pictures, DataConfig(), n_views=2)
+    cached = encode_views(make(), counted, DataConfig(), n_views=2, folder=tmp_path)
+    assert sorted(opened) == [4, 5, 6]  # each is decoded once for both of its views
+    whole = encode_views(make(), pictures, DataConfig(), n_views=2)
     assert np.array_equal(cached.cache.rows, whole.cache.rows)
 
 
@@ -182,10 +183,10 @@ def test_other_views_have_a_cache_of_their_own(
     make: Callable[..., Learner], pictures: Pictures, tmp_path: Path
 ) -> None:
     for options in ({"n_views": 1}, {"n_views": 1}, {"n_views": 2}, {"n_views": 1, "seed": 3}, {}, {"seed": 3}):
-        cached_image_data(make(), pictures, DataConfig(cache=str(tmp_path)), **options)
+        encode_views(make(), pictures, DataConfig(cache=str(tmp_path)), **options)
     assert len(list(tmp_path.iterdir())) == 4
-    cached_image_data(make(), replace(pictures, samples=np.arange(3)), DataConfig(cache=str(tmp_path)))
-    cached_image_data(make(), pictures, DataConfig(cache=str(tmp_path), fingerprint="other"))
+    encode_views(make(), replace(pictures, samples=np.arange(3)), DataConfig(cache=str(tmp_path)))
+    encode_views(make(), pictures, DataConfig(cache=str(tmp_path), fingerprint="other"))
     assert len(list(tmp_path.iterdir())) == 6
 
 
@@ -201,7 +202,7 @@ def test_a_picture_that_is_gone_stops_the_run_in_one_line(
     broken = replace(pictures, images=replace(pictures.images, open_item=fail))
     fresh = ImageData(make().backbone, broken)
     with pytest.raises(UserError, match="cannot read image 4: gone, though it was read when the run started"):
-        cached_image_data(make(), broken, DataConfig(), n_views=2) if encoded else images_of(fresh, 0, 1, 3)
+        encode_views(make(), broken, DataConfig(), n_views=2) if encoded else images_of(fresh, 0, 1, 3)
 
 
 def test_a_transform_that_changes_a_ready_view_is_refused(
