@@ -8,8 +8,8 @@ r"""The text tower, wrapped once: embeddings in, joint-space features out, with 
                                         end token -> ln_final -> projection        (G, C, E)
 
 A causal tower makes a position depend only on what stands left of it, so the prefix does not know the class, positions
-right of the longest end token are never read, and in the last layer only the end token's row is needed. The result is
-that of the full computation up to float rounding (CLIP, arXiv 2103.00020, 2.4 for the tower itself).
+right of a text's end token are never read, and in the last layer only the end token's row is needed. The result is that
+of the full computation up to float rounding (CLIP, arXiv 2103.00020, 2.4 for the tower itself).
 """
 
 from __future__ import annotations
