@@ -48,14 +48,15 @@ def load_open_clip(
     """
     source, options = _resolve(name, pretrained)
     try:
+        tokenizer = open_clip.get_tokenizer(source)  # first: where it cannot be had, no weights are fetched
         with _undisturbed(seed):
             model = open_clip.create_model(source, device=device, precision=precision, **options)
         if name == "mini-vit":
             model.load_state_dict(_mini_vit_weights())
-        tokenizer = open_clip.get_tokenizer(source)
     except (*_LOADING_ERRORS, *_FILE_ERRORS) as error:
         weights = f" with weights {pretrained!r}" if pretrained else ""
-        raise UserError(f"cannot load backbone {name!r}{weights}: {_first_line(error)}") from error
+        remedy = f"; pip install {error.name}" if isinstance(error, ModuleNotFoundError) else ""
+        raise UserError(f"cannot load backbone {name!r}{weights}: {_first_line(error)}{remedy}") from error
     return model, tokenizer, dict(model.visual.preprocess_cfg)
 
 

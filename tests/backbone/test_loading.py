@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,16 @@ def test_other_kinds_are_refused_in_one_line(kind: str) -> None:
     with pytest.raises(UserError, match=message) as error:
         Backbone.from_open_clip(_model(vision, text, custom=True), open_clip.SimpleTokenizer())
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(find_spec("transformers") is not None, reason="the package is there")
+@pytest.mark.parametrize("name", ["ViT-B-32-SigLIP2-256", "xlm-roberta-base-ViT-B-32"])
+def test_a_package_that_is_missing_is_named_before_anything_is_built(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_clip, "create_model", None)
+    with pytest.raises(UserError, match="No module named 'transformers'; pip install transformers"):
+        load_backbone(name, device="cpu")
 
 
 def test_something_that_is_no_clip_is_refused() -> None:
