@@ -90,7 +90,7 @@ def evaluate_multilabel(
     rows: Sequence[Row],
     dataset: MultiLabelImages,
     *,
-    branches: Sequence[str] = ("global", "merged"),
+    branches: Sequence[str] | None = None,
     batch_size: int = 64,
     workers: int = 4,
 ) -> Iterator[MultiLabelRecord]:
@@ -101,14 +101,14 @@ def evaluate_multilabel(
     Args:
         rows: learners of one backbone.
         dataset: the labelled images.
-        branches: which of global, local, merged; of a learner without a local branch, global alone.
+        branches: as of :func:`measure_rows`.
         batch_size: see :func:`score_images`.
         workers: see :func:`score_images`.
 
     Raises:
         UserError: as :func:`score_images`, and for an unknown branch.
     """
-    check_branches(branches)
+    check_branches(branches or ())
     yield from measure_rows(score_rows(rows, dataset, batch_size=batch_size, workers=workers), branches)
 
 
@@ -157,7 +157,7 @@ def score_rows(
 
 def measure_rows(
     scored: ScoredRows,
-    branches: Sequence[str] = ("global", "merged"),
+    branches: Sequence[str] | None = None,
     *,
     how: str = "none",
     threshold: float = THRESHOLD,
@@ -166,17 +166,18 @@ def measure_rows(
 
     Args:
         scored: of :func:`score_rows`.
-        branches: which of global, local, merged; a row yields those it has.
+        branches: which of global, local, merged; a row yields those it has. None: global, and merged, or local for a
+            learner that answers with it.
         how: the normalisation of the scores.
         threshold: on probabilities, for F1.
 
     Raises:
         UserError: if no row has one of the branches, no class has a positive, or as :func:`evaluate_scores`.
     """
-    if not any(branch in scores.by_branch for scores in scored.scores for branch in branches):
+    if branches and not any(branch in scores.by_branch for scores in scored.scores for branch in branches):
         raise UserError(f"no row has a branch {' or '.join(branches)}; all have global")
     for row, scores in zip(scored.rows, scored.scores, strict=True):
-        for branch in branches:
+        for branch in branches or ("global", "local" if row.learner.branch == "local" else "merged"):
             if branch in scores.by_branch:
                 numbers = evaluate_scores([scores], branch=branch, how=how, threshold=threshold)
                 name = title(row.learner.name, branch, row.variant)

@@ -46,6 +46,16 @@ def test_rows_stand_in_order_under_the_papers_names(backbone: Backbone, pictures
     assert [record["seed"] for record in records[4:6]] == [3, 3]
 
 
+@pytest.mark.parametrize(
+    ("method", "answer"), [("dualcoop", "local"), ("caption_dual", "local"), ("tai_dpt", "merged")]
+)
+def test_what_a_learner_answers_with_is_in_the_table(
+    backbone: Backbone, pictures: MultiLabelImages, method: str, answer: str
+) -> None:
+    row = Row(create_learner(method, backbone, CLASSES, n_ctx=2))
+    assert [record["branch"] for record in evaluate_multilabel([row], pictures)] == ["global", answer]
+
+
 def test_numbers_are_those_of_the_scores(backbone: Backbone, pictures: MultiLabelImages) -> None:
     rows = make_rows(backbone)
     records = list(evaluate_multilabel(rows, pictures, branches=["local", "merged"]))

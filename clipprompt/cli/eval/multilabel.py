@@ -45,7 +45,9 @@ def multilabel(
     pretrained: Pretrained = None,
     branch: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="global, local or merged; repeatable", show_default="global and merged"),
+        typer.Option(
+            metavar="NAME", help="global, local or merged; repeatable", show_default="global, and merged or its own"
+        ),
     ] = None,
     normalise: Normalise = "none",
     threshold: Threshold = 0.5,
@@ -112,8 +114,7 @@ def multilabel(
 
     files = {"per_class": per_class, "output": output, "save_predictions": save_predictions}
     check_request(output_format, metrics, threshold, normalise, plot, **files)
-    branches = branch or ["global", "merged"]
-    check_branches(branches)
+    check_branches(branch or [])
     _check_one_row(save_predictions, prompts or [])
     paper = _published_name(published, dataset, classes)
     labelled = load_dataset(
@@ -137,7 +138,7 @@ def multilabel(
         kept = folder is not None and is_cacheable((row.learner for row in rows), labelled)
         typer.echo("stopped" + (f"; the same command goes on with the features in {folder}" if kept else ""), err=True)
         raise typer.Exit(130) from None
-    records = list(measure_rows(scored, branches, how=normalise, threshold=threshold))
+    records = list(measure_rows(scored, branch, how=normalise, threshold=threshold))
     # Before the files: what was computed is not lost with a full disk.
     show_records(records, output_format, _published_rows(paper, model.name), metrics)
     _say_provenance(scored)
