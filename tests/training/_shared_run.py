@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,13 +13,16 @@ import torch
 from torch import Tensor
 
 from clipprompt.backbone import Backbone
-from clipprompt.config import DataConfig, TrainConfig
+from clipprompt.config import DataConfig, TrainConfig, load_config
+from clipprompt.errors import UserError
 from clipprompt.features.cache import Ints
 from clipprompt.learners import Learner, create_learner
+from clipprompt.stopping import InterruptedRunError
 from clipprompt.training._processes import quiet_unless_first
 from clipprompt.training._team import Team
 from clipprompt.training.data import WHOLE, Share, TrainingData, caption_data, epoch_batches
 from clipprompt.training.loop import train
+from clipprompt.training.run import run_training
 from tests.conftest import _tiny
 from tests.golden import tiny_clip
 from tests.training.conftest import CAPTIONS, CLASSNAMES, LABELS
@@ -92,3 +96,18 @@ def train_shares(runs: Sequence[tuple[Case, TrainConfig]], say: Callable[[str], 
         team = Team.join(torch.device("cpu"), runs[0][1].devices)
         say(f"process {team.rank} of {team.size}")
         return [train_share(case, config, team) for case, config in runs]
+
+
+def run_shared(folder: str, settings: list[str], told: str) -> None:
+    """A whole run from its configuration; how it ends goes to a file and into the exit code, as on the command line."""
+    torch.set_num_threads(1)
+    said = list[str]()
+    try:
+        run_training(load_config("tai_dpt", settings), folder, said.append)
+        code = 0
+    except UserError as error:
+        said, code = [str(error)], 2
+    except InterruptedRunError as stop:
+        said, code = [str(stop)], 128 + stop.signum
+    Path(told).write_text("\n".join(said))
+    raise SystemExit(code)
