@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clipprompt.datasets import MultiLabelImages
 
 NAME = "voc2007 or another of `data list`, with :SPLIT for another split, as in voc2007:train"
-DATA = "voc2007:test or another of `data list`, a COCO .json, or labels in .csv, .tsv, .jsonl"
+DATA = "voc2007:test or another of `data list`, a folder of class folders, a COCO .json, or a .csv, .tsv, .jsonl table"
 
 app = typer.Typer(help="List, check and download labelled image sets.", no_args_is_help=True)
 
@@ -63,6 +63,8 @@ def check(
       clipprompt data check voc2007 --root ~/data
 
       clipprompt data check labels.csv --images photos --decode
+
+      clipprompt data check photos:train
     """
     from clipprompt.datasets import load_dataset
 

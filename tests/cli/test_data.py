@@ -46,6 +46,19 @@ def test_list_names_every_set_and_fits_80_columns(run: Run) -> None:
     assert max(map(len, out.splitlines())) <= 80
 
 
+def test_a_folder_of_class_folders_is_a_set(run: Run, tmp_path: Path) -> None:
+    for name in ("train/cat/a.jpg", "train/dog/b.jpg", "test/dog/c.jpg"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9)).save(tmp_path / "photos" / name)
+    code, out, _ = run("data check photos:test --decode")
+    assert code == 0
+    assert out.startswith("photos:test: 1 images, all decoded; 2 classes; 1 labels present")
+    (tmp_path / "photos" / "test" / "dog" / "c.jpg").write_bytes(b"<svg")
+    code, _, err = run("data check photos:test --decode")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "c.jpg: it is an SVG drawing" in err
+
+
 def test_whole_set_is_summed_up_in_a_line(run: Run, tmp_path: Path) -> None:
     make_voc(tmp_path)
     code, out, err = run("data check voc2007 --root . --decode")
