@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from clipprompt.inference._near_words import clip_tokenizer
 from clipprompt.printable import printable
 
 if TYPE_CHECKING:
@@ -60,7 +61,11 @@ def attend(
         captions: texts.
         columns: the classes to choose from, as indices.
         top: classes per caption.
+
+    Raises:
+        UserError: if the backbone's tokenizer is not CLIP's, whose words are known.
     """
+    tokenizer = clip_tokenizer(learner.backbone)
     for start in range(0, len(captions), _AT_ONCE):
         part = captions[start : start + _AT_ONCE]
         tokens = learner.backbone.tokenize(part, truncate=True)
@@ -71,7 +76,7 @@ def attend(
             scale = float(learner.spatial_scale(features))
         lengths = features.lengths.tolist()
         for caption, ids, own, row in zip(part, tokens, cosines.split(lengths), logits, strict=True):
-            words, word_of = _join(learner.backbone.tokenizer, ids[: len(own)].tolist())
+            words, word_of = _join(tokenizer, ids[: len(own)].tolist())
             weights = torch.zeros(len(words), own.shape[1])
             weights.index_add_(0, word_of, (scale * own).softmax(dim=0))
             best = row.argsort(descending=True, stable=True)[:top].tolist()

@@ -39,17 +39,22 @@ class Yardsticks:
     nearest_word: float
 
 
-class WordSpace:
-    """The whole words of a tokenizer (tokens that end a word), and their embeddings, read a part at a time.
+def clip_tokenizer(backbone: Backbone) -> Any:
+    """The backbone's tokenizer, whose vocabulary marks whole words.
 
     Raises:
-        UserError: if the backbone's tokenizer is not CLIP's byte-pair encoding, whose vocabulary marks whole words.
+        UserError: if it is not CLIP's byte-pair encoding.
     """
+    if not hasattr(backbone.tokenizer, "byte_decoder"):
+        raise UserError(f"the tokenizer of {backbone.name} is no CLIP tokenizer: its words are unknown")
+    return backbone.tokenizer
+
+
+class WordSpace:
+    """The whole words of CLIP's tokenizer (tokens that end a word), and their embeddings, read a part at a time."""
 
     def __init__(self, backbone: Backbone) -> None:
-        tokenizer: Any = backbone.tokenizer
-        if not hasattr(tokenizer, "byte_decoder"):
-            raise UserError(f"the tokenizer of {backbone.name} is no CLIP tokenizer: its words are unknown")
+        tokenizer = clip_tokenizer(backbone)
         self._backbone, self._bytes = backbone, tokenizer.byte_decoder
         self._tokens = [(token, number) for token, number in tokenizer.encoder.items() if token.endswith("</w>")]
 

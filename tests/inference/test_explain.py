@@ -8,6 +8,7 @@ from clipprompt.errors import UserError
 from clipprompt.inference._near_words import WordSpace
 from clipprompt.inference.explain import explain_captions, explain_context
 from clipprompt.learners import DenseLearner, Learner, create_learner
+from tests.backbone.stand_ins import TOKENIZERS
 
 CLASSES = ("cat", "red bus", "traffic light")
 
@@ -113,6 +114,9 @@ def test_a_tokenizer_of_another_kind_is_refused(tiny_rn_backbone: Backbone) -> N
     other = Backbone.from_open_clip(tiny_rn_backbone.model, Other(), name="strange")
     with pytest.raises(UserError, match="the tokenizer of strange is no CLIP tokenizer"):
         WordSpace(other)
+    foreign = Backbone.from_open_clip(tiny_rn_backbone.model, TOKENIZERS["clip"](), name="strange")
+    with pytest.raises(UserError, match="the tokenizer of strange is no CLIP tokenizer"):
+        explain_captions(create_learner("tai_dpt", foreign, CLASSES, n_ctx=2), ["a cat"])
 
 
 @pytest.mark.parametrize(
