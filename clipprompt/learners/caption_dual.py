@@ -1,4 +1,4 @@
-r"""TaI-DPT's own positive/negative prompts, by which it runs DualCoOp (Guo 2023, arXiv 2211.12739, section 4.3).
+r"""TaI-DPT's own positive/negative prompts, by which it runs DualCoOp (Guo 2023, arXiv 2211.12739, table 3).
 
     positive  [start][ctx_pos 1 … n][name][.][end] -> text tower --cos--+-- softmax over places: where to look
                                                                         |            v

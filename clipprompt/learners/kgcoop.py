@@ -38,7 +38,7 @@ class KgCoOp(WrittenLearner, CoOp):
     options: KgCoOpOptions
 
     def loss_from(self, features: Features, labels: Tensor) -> Tensor:
-        """The cross-entropy, and the distance to the hand-written sentences' features (equation 5).
+        """The cross-entropy, and the distance to the hand-written sentences' features.
 
         Args:
             features: encoded images.

@@ -42,7 +42,7 @@ class ProGrad(WrittenLearner, CoOp):
     options: ProGradOptions
 
     def loss_from(self, features: Features, labels: Tensor) -> Tensor:
-        """The cross-entropy, whose gradient is projected (equation 4). Without gradients it is the cross-entropy.
+        """The cross-entropy, whose gradient is projected; where none are asked for, the cross-entropy itself.
 
         Args:
             features: encoded images.
