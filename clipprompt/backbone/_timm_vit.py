@@ -1,7 +1,8 @@
 """timm's transformers inside open_clip: SigLIP, EVA, PE, ViTamin, MobileCLIP-B and their like.
 
 They differ in stem (patches or convolutions), positions (learnt, rotary, both, none), class token, norms and MLPs.
-Their own modules run all of that; the walk only hands tokens from one to the next.
+Their own modules run all of that; the walk only hands tokens from one to the next. Behind a stem of convolutions
+(ViTamin, MobileCLIP-B) prompts enter where its feature map becomes tokens.
 """
 
 from __future__ import annotations

@@ -118,6 +118,14 @@ def test_no_prompts_are_the_plain_tower(visual: Any, tower: VisionTower) -> None
 
 
 @transformers
+def test_deep_prompts_replace_as_many(visual: Any, tower: VisionTower) -> None:
+    prompts, deep = _prompts(tower)
+    for given in ((None, deep), (prompts[:1], deep)):
+        with pytest.raises(ValueError, match="2 deep prompts cannot replace"):
+            tower.trunk(_images(visual), *given)
+
+
+@transformers
 def test_prompts_of_each_image_are_its_own(visual: Any, tower: VisionTower) -> None:
     images = _images(visual)
     generator = torch.Generator().manual_seed(3)
