@@ -41,7 +41,7 @@ def describe_plan(plan: Plan) -> dict[str, str]:
         "a step": f"{say_seconds(plan.step)}, of which {say_seconds(plan.waiting)} waiting for its samples",
         "validation": f"{say_seconds(plan.validation)} an epoch" if plan.validation else "",
         "in all": f"{say_seconds(plan.total)}, once the backbone is loaded",
-        "memory": f"{say_bytes(plan.memory)} of the {'GPU' if plan.on_gpu else 'computer'}" if plan.memory else "",
+        "memory": f"{say_bytes(plan.memory)} of {'the GPU' if plan.on_gpu else 'main memory'}" if plan.memory else "",
         "features": _say_cache(plan),
         "prompt": f"{say_bytes(plan.prompt_size)} on disk",
         "measured": f"{plan.n_measured} steps, {plan.n_prepared:,} samples"

@@ -142,7 +142,7 @@ def _measure(config: RunConfig, source: Source, learner: Learner, folder: Path) 
         parameters={name: tuple(value.shape) for name, value in learner.named_parameters()},
         data=_describe_data(source, learner, config),
         batch_size=config.train.batch_size,
-        steps_per_epoch=count_batches(round(growth * len(prepared.data)), config.train.batch_size),
+        steps_per_epoch=count_batches(_n_trained_on(source, prepared, growth, config), config.train.batch_size),
         epochs=config.train.epochs,
         preparation=preparation,
         n_prepared=len(part),
@@ -205,6 +205,12 @@ def _measure_validation(learner: Learner, prepared: Prepared, config: RunConfig)
     started = time.monotonic()
     validate(learner, prepared.validation, config.train.batch_size)
     return time.monotonic() - started
+
+
+def _n_trained_on(source: Source, prepared: Prepared, growth: float, config: RunConfig) -> int:
+    if prepared.validation is None or config.data.validation is not None:
+        return round(growth * len(prepared.data))  # less where pictures cannot be read
+    return len(source) - round(config.train.val_fraction * len(source))  # a part's own split is rounded too coarsely
 
 
 def _measure_cache(prepared: Prepared, growth: float, config: RunConfig) -> tuple[int, bool]:
