@@ -24,7 +24,7 @@ RANDOM = "random"
 PRECISIONS = ("fp32", "bf16", "fp16")
 _BUNDLED = {"mini": ASSETS, "mini-vit": VIT_ASSETS}
 # What open_clip and the libraries below it raise for a name, a file or a connection that is not right.
-_LOADING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError, ImportError)
+LOADING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError, ImportError)
 _FILE_ERRORS = (SafetensorError, pickle.UnpicklingError, EOFError)
 
 
@@ -49,14 +49,14 @@ def load_open_clip(
     source, options = _resolve(name, pretrained)
     try:
         tokenizer = open_clip.get_tokenizer(source)  # first: where it cannot be had, no weights are fetched
-        with _undisturbed(seed):
+        with undisturbed(seed):
             model = open_clip.create_model(source, device=device, precision=precision, **options)
         if name == "mini-vit":
             model.load_state_dict(_mini_vit_weights())
-    except (*_LOADING_ERRORS, *_FILE_ERRORS) as error:
+    except (*LOADING_ERRORS, *_FILE_ERRORS) as error:
         weights = f" with weights {pretrained!r}" if pretrained else ""
         remedy = f"; pip install {error.name}" if isinstance(error, ModuleNotFoundError) else ""
-        raise UserError(f"cannot load backbone {name!r}{weights}: {_first_line(error)}{remedy}") from error
+        raise UserError(f"cannot load backbone {name!r}{weights}: {first_line(error)}{remedy}") from error
     return model, tokenizer, dict(model.visual.preprocess_cfg)
 
 
@@ -79,7 +79,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UserError(
-            f"device {str(device)!r} is not there: {_first_line(error)}; use auto, cpu, cuda or mps"
+            f"device {str(device)!r} is not there: {first_line(error)}; use auto, cpu, cuda or mps"
         ) from error
 
 
@@ -142,14 +142,14 @@ def _check_folder(folder: Path) -> Path:
     try:
         json.loads(config.read_text(encoding="utf-8"))["model_cfg"]
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise UserError(f"{config} is not a configuration of open_clip: {_first_line(error)}") from error
+        raise UserError(f"{config} is not a configuration of open_clip: {first_line(error)}") from error
     if not any(folder.glob("open_clip_*.safetensors")) and not any(folder.glob("open_clip_*.bin")):
         raise UserError(f"{folder} has no weights (open_clip_model.safetensors)")
     return folder
 
 
 @contextmanager
-def _undisturbed(seed: int) -> Iterator[None]:
+def undisturbed(seed: int) -> Iterator[None]:
     """Random weights come from ``seed``; the caller's random state and logging stay as they are."""
     root = logging.getLogger()
     handlers, disabled = list(root.handlers), logging.root.manager.disable
@@ -164,5 +164,6 @@ def _undisturbed(seed: int) -> Iterator[None]:
         root.handlers = handlers
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from clipprompt.backbone import Backbone
-from clipprompt.backbone._loading import _undisturbed
+from clipprompt.backbone._loading import LOADING_ERRORS, first_line, undisturbed
 from clipprompt.backbone._text_hf import HFTextTower
 from clipprompt.errors import UserError, nearest
 from clipprompt.files import write_text
@@ -93,7 +93,10 @@ def capability(name: str) -> Capability:
     text = get_model_config(name)["text_cfg"]
     from_hub = "hf_model_name" in text
     package = "transformers" if from_hub or "hf_tokenizer_name" in text else None
-    model = _build(name, {"text_cfg": _ANY_TEXT} if from_hub else {})
+    try:
+        model = _build(name, {"text_cfg": _ANY_TEXT} if from_hub else {})
+    except LOADING_ERRORS as error:  # of a configuration that a user has added
+        return Capability(name, "", "", package, dict.fromkeys(FAMILIES, f"cannot be built: {first_line(error)}"))
     trunk = getattr(model.visual, "trunk", None)
     image = type(model.visual).__name__ if trunk is None else f"timm {type(trunk).__name__}"
     try:
@@ -128,7 +131,7 @@ class _WithoutValues(TorchFunctionMode):
 
 
 def _build(name: str, replaced: dict[str, Any]) -> Any:
-    with _undisturbed(seed=0), torch.device("meta"), _WithoutValues():
+    with undisturbed(seed=0), torch.device("meta"), _WithoutValues():
         model = open_clip.create_model(
             name, device="meta", load_weights=False, pretrained_image=False, pretrained_text=False, **replaced
         )

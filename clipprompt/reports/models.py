@@ -67,7 +67,7 @@ def _cells(one: Capability, reasons: Sequence[str]) -> list[str]:
         for family in FAMILIES
     ]
     image = one.image.replace("VisionTransformer", "ViT").replace("Transformer", "")
-    return [one.name, (one.text or "–") + (" *" if one.package else ""), image, *answers]
+    return [one.name, (one.text or "–") + (" *" if one.package else ""), image or "–", *answers]
 
 
 def _general(one: Capability, line: str) -> str:

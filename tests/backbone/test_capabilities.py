@@ -206,6 +206,14 @@ def test_asking_draws_no_random_number_and_takes_no_memory() -> None:
     assert all(weight.is_meta for name, weight in backbone_of.named_parameters() if name != "logit_scale")
 
 
+def test_an_architecture_that_cannot_be_built_does_not_keep_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Unknown model (vit_of_tomorrow)\nmore")
+
+    monkeypatch.setattr(open_clip, "create_model", fail)
+    assert capability("RN50").refusals == dict.fromkeys(FAMILIES, "cannot be built: Unknown model (vit_of_tomorrow)")
+
+
 def test_answers_are_kept_and_asked_again_when_the_file_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
