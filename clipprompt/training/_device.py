@@ -57,10 +57,9 @@ def claim_device(device: str, n_processes: int) -> None:
     if device == "cpu" or not torch.cuda.is_available():
         return
     if n_processes > torch.cuda.device_count():
-        raise UserError(
-            f"train.devices={n_processes}, but there are {torch.cuda.device_count()} GPUs: "
-            f"set train.devices to {torch.cuda.device_count()} or backbone.device to cpu"
-        )
+        n = torch.cuda.device_count()
+        there = f"there {'is' if n == 1 else 'are'} {n} GPU{'' if n == 1 else 's'}"
+        raise UserError(f"train.devices={n_processes}, but {there}: set train.devices={n} or backbone.device=cpu")
     torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
 
 
