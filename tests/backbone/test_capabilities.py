@@ -168,11 +168,10 @@ def test_what_works_works_and_what_does_not_is_refused_with_the_same_line(
             assert str(refused.value) == f"{method} {line}"
 
 
+@pytest.mark.parametrize("found", [name for name in KINDS if "relpos" not in name], indirect=True)
 def test_small_and_large_models_of_an_architecture_are_of_the_same_kind(
     found: Capability, hugging_face: Callable[..., HFTextEncoder]
 ) -> None:
-    if LANGUAGE in found.refusals:
-        pytest.skip("its towers cannot be wrapped")
     backbone = _reduce(found.name, hugging_face)
     assert backbone.text.kind == found.text
     assert type(getattr(backbone.model.visual, "trunk", backbone.model.visual)).__name__ == found.image.split()[-1]
