@@ -1,8 +1,4 @@
-"""A labelled set of images as a run's source: what is trained on, what is held out, what cannot be read.
-
-Every picture is decoded once before training, and what cannot be read is named, written down in the run folder and left
-out: a run that is gone on with learns from the same pictures as one that was never cut off.
-"""
+"""A labelled set of images as a run's source: what is trained on, what is held out, and how its pictures are seen."""
 
 from __future__ import annotations
 
@@ -17,21 +13,18 @@ from typing import Any
 import numpy as np
 
 from clipprompt.config import DataConfig, RunConfig
-from clipprompt.datasets import MultiLabelImages, decode_in_order, load_dataset, open_image
+from clipprompt.datasets import MultiLabelImages, load_dataset
 from clipprompt.datasets.images import ABSENT, PRESENT
 from clipprompt.datasets.select import training_split
 from clipprompt.errors import UserError
 from clipprompt.features.cache import Ints
-from clipprompt.files import write_json
 from clipprompt.learners import Learner
-from clipprompt.progress import track
+from clipprompt.training._unreadable import find_unreadable, without
 from clipprompt.training.data import TrainingData, split_by_class, split_validation
 from clipprompt.training.encoded_views import encode_views
 from clipprompt.training.image_data import ImageData, Pictures
 from clipprompt.training.run_folder import RunFolder
 from clipprompt.training.source import Prepared, Say
-
-_SMALLEST = 1  # pixels that a JPEG must keep: decoding it small finds a file cut off as well, in a third of the time
 
 
 @dataclass(frozen=True)
@@ -83,10 +76,10 @@ class LabelledImages:
         sets = {"train": self.images} | ({"validation": self.validation} if self.validation is not None else {})
         for note in dict.fromkeys(note for one in sets.values() for note in one.notes):
             tell(note)
-        unreadable = _find_unreadable(sets, config.data, run, stop)
+        unreadable = find_unreadable(sets, config.data, run, stop)
         for message in (skipped := tuple(f"{message}; it is left out" for _, _, message in unreadable)):
             tell(message)
-        train, held = (_without(samples, name, unreadable) for samples, name in self._split(config))
+        train, held = (without(samples, name, unreadable) for samples, name in self._split(config))
         if not len(train):
             raise UserError(f"{self.images.name}: none of its {len(self.images)} pictures can be read")
         if config.train.select != "last" and not len(held):
@@ -122,7 +115,7 @@ def load_labelled_images(options: DataConfig) -> LabelledImages:
 
     Raises:
         UserError: if there is none, it is a test split, it cannot be read, its labels have nothing to tell apart, or
-            the classes of the two differ.
+            the two share pictures or differ in classes.
     """
     if options.dataset is None:
         raise UserError("no training data: give --dataset DATA, such as a folder of class folders, or mini:train")
@@ -137,12 +130,16 @@ def load_labelled_images(options: DataConfig) -> LabelledImages:
     if not (images.targets == ABSENT).any():
         names = ", ".join(images.classnames[:3])
         raise UserError(f"{images.name}: every picture has every class ({names}), so there is nothing to tell apart")
-    if absent := [name for name, column in zip(images.classnames, images.targets.T, strict=True) if 1 not in column]:
-        images = images.with_notes(f"{images.name} has no picture of {', '.join(absent)}")
+    if absent := [images.classnames[i] for i in np.flatnonzero(~(images.targets == PRESENT).any(axis=0))]:
+        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+        images = images.with_notes(f"{images.name} has no picture of {', '.join(absent[:5])}{more}")
     if options.validation is None:
         return LabelledImages(images)
-    spec = training_split(options.validation)
-    validation = load(spec, options.images, classnames=images.classnames)
+    validation = load(training_split(options.validation), options.images, classnames=images.classnames)
+    if n_shared := len(set(images.items) & set(validation.items)):
+        raise UserError(
+            f"{n_shared:,} pictures of data.validation={options.validation} are trained on; name other ones"
+        )
     return LabelledImages(images, validation)
 
 
@@ -189,44 +186,6 @@ def _check_views(learner: Learner, config: RunConfig) -> None:
             f"train.views={config.train.views} keeps features of pictures, but {learner.name} learns in the image "
             "tower, so there is nothing to keep; leave it out"
         )
-
-
-_Unreadable = list[tuple[str, int, str]]
-"""Set, number and message of each picture that cannot be read."""
-
-
-def _find_unreadable(
-    sets: dict[str, MultiLabelImages], options: DataConfig, run: RunFolder, stop: Callable[[], None]
-) -> _Unreadable:
-    path = run.path / "pictures.json"
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if known["fingerprint"] == options.fingerprint:
-            return [(str(name), int(number), str(message)) for name, number, message in known["unreadable"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not looked through yet
-    found: _Unreadable = []
-    for name, images in sets.items():
-        found += [(name, number, str(error)) for number, error in _try_all(images, options.workers, stop)]
-    if run.writes:
-        write_json(path, {"fingerprint": options.fingerprint, "unreadable": found})
-    return found
-
-
-def _try_all(images: MultiLabelImages, workers: int, stop: Callable[[], None]) -> list[tuple[int, UserError]]:
-    if images.open_item is not open_image:
-        return []  # drawn scenes
-    outcomes = decode_in_order(images.items, partial(open_image, draft=_SMALLEST), workers=workers)
-    found = []
-    for number, (_, outcome) in enumerate(track(outcomes, "Checking pictures", len(images), "pictures")):
-        if isinstance(outcome, UserError):
-            found.append((number, outcome))
-        stop()
-    return found
-
-
-def _without(samples: Ints, name: str, unreadable: _Unreadable) -> Ints:
-    return samples[~np.isin(samples, [number for one, number, _ in unreadable if one == name])]
 
 
 def _size(item: Any) -> int | str:

@@ -104,6 +104,7 @@ def test_killed_all_along_the_way_it_ends_bit_identical(
     assert kill_at > 30
 
 
+@pytest.mark.parametrize("run", ["coop, views", "maple"], indirect=True)
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_polite_signal_saves_and_exits_with_its_own_code(
     signum: int, run: tuple[str, list[str], Path, float], tmp_path: Path

@@ -290,6 +290,23 @@ def test_one_class_alone_is_refused(configure: Configure, photos: Path, tmp_path
         run_training(configure(), tmp_path / "run")
 
 
+@pytest.mark.parametrize("spec", ["{}/photos", "folder:{}/photos", "{}/photos/half.csv"])
+def test_pictures_that_are_trained_on_select_nothing(
+    spec: str, configure: Configure, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "half.csv").write_text("path,cat,dog,red_bus\ncat/0.jpg,1,0,0\ndog/0.jpg,0,1,0\n")
+    config = configure(f"data.validation={spec.format(tmp_path)}", "train.select=val")
+    with pytest.raises(UserError, match=r"(12|2) pictures of data\.validation=.* are trained on; name other ones"):
+        run_training(config, tmp_path / "run")
+
+
+def test_classes_without_a_picture_are_named(configure: Configure, photos: Path) -> None:
+    names = [f"kind {number}" for number in range(8)]
+    (photos / "wide.csv").write_text(f"path,cat,{','.join(names)}\ncat/0.jpg,1{',0' * 8}\n")
+    found = load_labelled_images(configure(f"data.dataset={photos / 'wide.csv'}").data)
+    assert found.images.notes == ("wide has no picture of kind 0, kind 1, kind 2, kind 3, kind 4 and 3 more",)
+
+
 def test_selection_needs_pictures_to_hold_out(configure: Configure, tmp_path: Path) -> None:
     write_photos(tmp_path / "few", CLASSNAMES, 1)
     with pytest.raises(UserError, match=r"no picture is left to select an epoch by; give data\.validation=DATA"):
