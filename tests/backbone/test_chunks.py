@@ -100,7 +100,7 @@ def test_chunks_hold_the_activations_of_one(tiny_vit_backbone: Backbone, groups:
     prefix = torch.zeros(groups, 4, tower.width, requires_grad=True)
     suffix, ends = torch.zeros(n_classes, 5, tower.width), torch.full((n_classes,), 4)
     whole, tenth = (
-        _held(lambda n=n: tower.encode(suffix, ends, prefix, positions_at_once=n))  # type: ignore[misc]
+        _held(lambda n=n: tower.encode(suffix, ends, prefix, positions_at_once=n))
         for n in (10_000, groups * n_classes * 5 // 10)
     )
     assert tenth < whole / 3
@@ -118,7 +118,7 @@ def test_the_prefix_is_not_copied_for_every_class(tiny_vit_backbone: Backbone) -
     tower = tiny_vit_backbone.text
     suffix, ends = torch.zeros(256, 4, tower.width), torch.full((256,), 3)
     held = [
-        _held(lambda n=n: tower.encode(suffix, ends, torch.zeros(1, n, tower.width, requires_grad=True)))  # type: ignore[misc]
+        _held(lambda n=n: tower.encode(suffix, ends, torch.zeros(1, n, tower.width, requires_grad=True)))
         for n in (1, 65)
     ]
     copies = 256 * 64 * 2 * tower.width * 4 * tower.n_layers  # keys and values of 64 positions for every class
