@@ -1,6 +1,6 @@
 """Everything in the README is run: its commands on files of the true formats, its Python as it stands.
 
-Weights cannot be fetched in a test, so ``--backbone RN50 --pretrained openai`` runs on the bundled ``mini``.
+Weights cannot be fetched in a test: the bundled ``mini`` stands for RN50, and ``mini-vit`` for ViT-B-16.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from tests.datasets.miniatures import make_coco
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK = ["train.epochs=1", "data.templates=false"]
+BUNDLED = {"RN50": "mini", "ViT-B-16": "mini-vit"}
+FEWER_LAYERS = {"maple": ["learner.depth=2"]}
 
 
 def _blocks(language: str) -> list[str]:
@@ -37,7 +39,7 @@ def _commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """COCO's files in miniature: captions, instances, pictures; a table of labels; a folder of photos."""
+    """COCO's files in miniature: captions, instances, pictures; a table of labels; photos; class folders."""
     place = tmp_path_factory.mktemp("readme")
     make_coco(place / "coco", splits={"val": 8}, size=96)
     pictures = sorted((place / "coco" / "val2014").iterdir())
@@ -52,6 +54,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "labels.csv").write_text("\n".join(table) + "\n")
     shutil.copytree(place / "coco" / "val2014", place / "photos" / "2014")
     shutil.copy(pictures[0], place / "photos" / "first.jpg")
+    for number, path in enumerate(pictures):
+        (flower := place / "flowers" / ("rose", "tulip")[number % 2]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, flower)
     return place
 
 
@@ -61,9 +66,11 @@ def finished(folder: Path) -> Path:
     commands = [command for command in _commands() if command.startswith("clipprompt ")]
     assert len(commands) >= 12
     for command in commands:
-        words = shlex.split(command.replace("--backbone RN50 --pretrained openai", "--backbone mini"))
+        for name, bundled in BUNDLED.items():
+            command = command.replace(f"--backbone {name} --pretrained openai", f"--backbone {bundled}")
+        words = shlex.split(command)
         if words[1] == "train" and "--keys" not in words:
-            words += QUICK
+            words += [*QUICK, *FEWER_LAYERS.get(words[2], [])]
         done = subprocess.run(
             [sys.executable, "-m", "clipprompt", *words[1:]],
             cwd=folder,

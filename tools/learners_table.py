@@ -43,8 +43,22 @@ from clipprompt.training.sentences import load_sentences
 
 N_SHOTS, N_SCORED, N_CAPTIONS = 16, 600, 10_000
 BACKBONES = ("mini", "mini-vit")
-# Over configs/methods/METHOD.yaml; chosen with --split val.
-SETTINGS: dict[str, tuple[str, ...]] = {}
+_WORDS = "learner.ctx_init=a photo of a"
+_BOTH_SIDES = ("n_ctx_text=4", "n_ctx_visual=4", "depth_text=3", "depth_visual=4")
+_IMAGE_SIDE = ("epochs=10", "batch_size=16")
+# Over configs/methods/METHOD.yaml; chosen with --split val, from two or three learning rates each.
+SETTINGS: dict[str, tuple[str, ...]] = {
+    "caption_dual": ("n_ctx=4", "epochs=20", "batch_size=32", "lr=0.02"),
+    "cocoop": ("epochs=10", "batch_size=16", "lr=0.02"),
+    "coop": ("n_ctx=4", _WORDS, "epochs=20", "lr=0.02"),
+    "dualcoop": ("n_ctx=4", "epochs=20", "lr=0.02"),
+    "ivlp": (*_BOTH_SIDES, *_IMAGE_SIDE, "lr=0.01"),
+    "kgcoop": ("epochs=20", "batch_size=32", "lr=0.02"),
+    "maple": ("n_ctx=4", "depth=3", *_IMAGE_SIDE, "lr=0.01"),
+    "prograd": ("n_ctx=4", _WORDS, "epochs=20", "lr=0.1"),
+    "promptsrc": (*_BOTH_SIDES, *_IMAGE_SIDE, "lr=0.02", "gaussian_mean=7", "gaussian_std=2"),
+    "vpt": ("n_ctx=8", "depth=4", *_IMAGE_SIDE, "lr=0.03"),
+}
 
 
 class Trained(NamedTuple):
