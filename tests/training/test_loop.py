@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -16,7 +17,9 @@ from clipprompt.stopping import InterruptedRunError, StopRequest
 from clipprompt.training.checkpoint import load_checkpoint
 from clipprompt.training.data import FeatureData, caption_data, image_data
 from clipprompt.training.loop import train
+from clipprompt.training.metrics_log import read_metrics
 from clipprompt.training.schedule import learning_rate
+from tests.training._shared_run import make
 from tests.training.conftest import CAPTIONS, CLASSNAMES, CONFIG, LABELS, assert_identical, prompts
 
 N_BATCHES = 2
@@ -272,3 +275,76 @@ def test_labelled_images_train_the_same_learner(learner: Learner) -> None:
     data = image_data(learner, features, [[i % 4] for i in range(8)])
     result = train(learner, data, CONFIG.model_copy(update={"epochs": 10, "batch_size": 8}))
     assert result.losses[-1] < result.losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the compiler looks at what its own warnings forbid
+def test_compiled_towers_train_the_same_prompts() -> None:
+    config = CONFIG.model_copy(update={"epochs": 2, "lr": 0.01})
+    losses = []
+    for is_compiled in (False, True):
+        learner, images = make("maple", "vit", {"depth": 2})
+        result = train(learner, images, config.model_copy(update={"compile": is_compiled}))
+        losses.append((result.losses, prompts(learner)))
+    (plain, expected), (compiled, found) = losses
+    assert compiled == pytest.approx(plain, rel=1e-4)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_missing_compiler_is_one_line(learner: Learner, data: FeatureData, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object, **__: object) -> Any:
+        raise RuntimeError("No working C++ compiler found\nin a long text")
+
+    monkeypatch.setattr(torch, "compile", missing)
+    with pytest.raises(
+        UserError, match=r"^torch\.compile does not work on cpu here \(No working C\+\+ compiler found\)"
+    ):
+        train(learner, data, CONFIG.model_copy(update={"compile": True}))
+
+
+@pytest.mark.parametrize(
+    ("labels", "score"), [([[0], [1], [2], [3]], "val_accuracy"), ([[0, 1], [1], [2], [3]], "val_map")]
+)
+def test_selection_by_validation_is_by_accuracy_where_every_sample_has_one_class(
+    labels: list[list[int]], score: str, make_learner: Callable[..., Learner], data: FeatureData, tmp_path: Path
+) -> None:
+    learner = make_learner()
+    held = caption_data(learner, CAPTIONS[:4], labels, DataConfig())
+    config = TrainConfig.model_validate({**CONFIG.model_dump(), "select": "val", "epochs": 4, "lr": 2.0})
+    result = train(learner, data, config, folder=tmp_path, validation=held)
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    scores = [line[score] for line in lines]
+    assert result.epoch == scores.index(max(scores)) + 1
+    assert ("val_accuracy" in lines[0]) == (score == "val_accuracy")
+
+
+@pytest.mark.parametrize("select", ["last", "val"])
+def test_what_a_learner_gathers_ends_the_training_only_where_the_last_epoch_is_kept(
+    select: str, learner: Learner, data: FeatureData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = list[str]()
+    monkeypatch.setattr(learner, "end_training", lambda: ended.append("ended"))
+    config = TrainConfig.model_validate({**CONFIG.model_dump(), "select": select})
+    train(learner, data, config, validation=data.subset(torch.arange(4).numpy()))
+    assert ended == (["ended"] if select == "last" else [])
+
+
+def test_a_thread_that_fails_while_decoding_ends_the_run_with_its_own_error(
+    learner: Learner, data: FeatureData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = FeatureData.batches
+
+    def fail() -> None:
+        raise UserError("a.jpg cannot be read: the disk is gone")
+
+    def batches(self: FeatureData, epoch: int, *arguments: Any) -> Iterator[Any]:
+        with ThreadPoolExecutor(1) as pool:
+            for batch in original(self, epoch, *arguments):
+                yield batch
+                if epoch == 1:
+                    pool.submit(fail).result()
+
+    monkeypatch.setattr(FeatureData, "batches", batches)
+    with pytest.raises(UserError, match=r"a\.jpg cannot be read"):
+        train(learner, data, CONFIG, folder=tmp_path)
+    assert load_checkpoint(tmp_path / "checkpoints" / "last.safetensors").position.epoch == 1
