@@ -54,7 +54,7 @@ def test_all_but_the_image_tower_is_minis_bit_for_bit(backbone: Backbone) -> Non
 def test_figures_are_of_the_shipped_configuration() -> None:
     figures = json.loads((VIT_ASSETS / "figures.json").read_text(encoding="utf-8"))
     config = json.loads(pretrain_mini_vit.CONFIG.read_text(encoding="utf-8"))
-    assert (figures["seed"], figures["of_steps"]) == (config["seed"], config["steps"])
+    assert (figures["seed"], figures["steps"], figures["of_steps"]) == (config["seed"], *[config["steps"]] * 2)
     written = json.loads((VIT_ASSETS / "open_clip_config.json").read_text(encoding="utf-8"))
     mini = json.loads((ASSETS / "open_clip_config.json").read_text(encoding="utf-8"))
     assert written["preprocess_cfg"] == config["preprocess_cfg"]
@@ -68,7 +68,7 @@ def test_zero_shot_is_far_above_chance(backbone: Backbone) -> None:
     labels = torch.tensor([scene.labels() for scene in scene_split("val", 400)])
     score = float(multilabel_average_precision(images @ texts.T, labels, num_labels=20))
     figures = json.loads((VIT_ASSETS / "figures.json").read_text(encoding="utf-8"))
-    assert score > 3 * float(labels.float().mean())
+    assert score > 4 * float(labels.float().mean())
     assert score == pytest.approx(figures["zero_shot_map_val"], abs=0.06)
 
 
