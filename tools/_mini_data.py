@@ -36,7 +36,8 @@ def training_pictures(folder: Path, config: dict[str, Any], workers: int) -> NDA
         save_array(
             path, render_seeds(split_seeds("train", config["train_scenes"]), config["scene_size"], workers=workers)
         )
-    return np.load(path, mmap_mode="r")
+    pictures: NDArray[np.uint8] = np.load(path, mmap_mode="r")
+    return pictures
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -40,7 +41,7 @@ class Replicas:
         def work(module: nn.Module, share: NDArray[np.int64]) -> float:
             module.zero_grad(set_to_none=True)
             part = loss(module, share) * (len(share) / len(rows))
-            part.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(part)
             return float(part.detach())
 
         total = sum(self._pool.map(work, self._modules, np.array_split(rows, len(self._modules))))

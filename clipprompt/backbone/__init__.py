@@ -194,7 +194,7 @@ def load_backbone(
     """Loads a frozen CLIP.
 
     Args:
-        name: any open_clip architecture (``ViT-B-16``), ``hf-hub:org/repo``, a local folder, or the bundled ``mini``.
+        name: any open_clip architecture (``ViT-B-16``), ``hf-hub:org/repo``, a local folder, ``mini`` or ``mini-vit``.
         pretrained: weights tag of open_clip, the path of a weights file, or ``random``.
             OpenAI's tags get QuickGELU by themselves.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
