@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -49,14 +51,15 @@ def check_transformer(method: str, backbone: Backbone) -> None:
         raise UserError(f"{method} {reason}")
 
 
-def check_depth(option: str, depth: int, n_layers: int, backbone: Backbone) -> None:
+def check_depth(option: str, depth: int, tower: Literal["text", "image"], backbone: Backbone) -> None:
     """Refuses prompts for more layers than a tower has.
 
     Raises:
         UserError: naming the option, its value and the largest one.
     """
+    n_layers = (backbone.text if tower == "text" else backbone.vision).n_layers
     if depth > n_layers:
-        raise UserError(f"{option} {depth} is too large: {backbone.name} has {n_layers} layers")
+        raise UserError(f"{option} {depth} is too large: the {tower} tower of {backbone.name} has {n_layers} layers")
 
 
 def encode_prompted_images(

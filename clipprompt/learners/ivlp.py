@@ -51,7 +51,7 @@ class IVLP(VisualPromptLearner, DeepContextLearner):
         super().__init__(backbone, options, generator, n_classes)
         if options.depth_visual:
             check_transformer(self.name, backbone)
-        check_depth("depth_text", options.depth_text, backbone.text.n_layers, backbone)
-        check_depth("depth_visual", options.depth_visual, backbone.vision.n_layers, backbone)
+        check_depth("depth_text", options.depth_text, "text", backbone)
+        check_depth("depth_visual", options.depth_visual, "image", backbone)
         self._make_context(options.n_ctx_text, options.depth_text, options.ctx_init, generator)
         self._make_visual_prompts(options.n_ctx_visual, options.depth_visual, generator)

@@ -52,7 +52,8 @@ class MaPLe(DeepContextLearner):
     def __init__(self, backbone: Backbone, options: MaPLeOptions, generator: torch.Generator, n_classes: int) -> None:
         super().__init__(backbone, options, generator, n_classes)
         check_transformer("maple", backbone)
-        check_depth("depth", options.depth, min(backbone.text.n_layers, backbone.vision.n_layers), backbone)
+        check_depth("depth", options.depth, "text", backbone)
+        check_depth("depth", options.depth, "image", backbone)
         sizes = (backbone.text_width, backbone.vision.width)
         self._make_context(options.n_ctx, options.depth, options.ctx_init, generator)
         self.proj = linear(*sizes, generator, backbone.device)

@@ -50,7 +50,7 @@ class VPT(VisualPromptLearner):
     def __init__(self, backbone: Backbone, options: VPTOptions, generator: torch.Generator, n_classes: int) -> None:
         super().__init__(backbone, options, generator, n_classes)
         check_transformer("vpt", backbone)
-        check_depth("depth", options.depth, backbone.vision.n_layers, backbone)
+        check_depth("depth", options.depth, "image", backbone)
         self._make_visual_prompts(options.n_ctx, options.depth, generator)
         self._sentences = resolve_templates(options.templates)
         self.register_buffer("_text", torch.empty(0), persistent=False)

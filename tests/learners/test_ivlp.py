@@ -129,8 +129,8 @@ def test_a_batch_equals_its_images_one_by_one(tiny_vit_backbone: Backbone, texts
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "depth_text 9 is too large: tiny_vit has 3 layers"),
-        ({"depth_text": 3}, "depth_visual 9 is too large: tiny_vit has 3 layers"),
+        ({}, "depth_text 9 is too large: the text tower of tiny_vit has 3 layers"),
+        ({"depth_text": 3}, "depth_visual 9 is too large: the image tower of tiny_vit has 3 layers"),
         ({"depth_text": 0}, "option depth_text = 0"),
         ({"depth_visual": -1}, "option depth_visual = -1"),
         ({"n_ctx_visual": 0}, "option n_ctx_visual = 0"),

@@ -110,7 +110,7 @@ def test_its_images_have_no_places(tiny_vit_backbone: Backbone, texts: Texts, si
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"depth": 4}, "depth 4 is too large: tiny_vit has 3 layers"),
+        ({"depth": 4}, "depth 4 is too large: the text tower of tiny_vit has 3 layers"),
         ({"depth": 0}, "option depth = 0"),
         ({"depth": 2.5}, "option depth = 2.5"),
         ({"n_ctx": 0}, "option n_ctx = 0"),

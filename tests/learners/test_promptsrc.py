@@ -302,7 +302,7 @@ def test_a_second_training_gathers_anew(create: Create, data: Images) -> None:
         ({"gaussian_mean": "late"}, "option gaussian_mean = 'late'"),
         ({"templates": ["a photo"]}, "'a photo' has no {}"),
         ({"templates": []}, "option templates"),
-        ({"depth_text": 4}, "depth_text 4 is too large: tiny_vit has 3 layers"),
+        ({"depth_text": 4}, "depth_text 4 is too large: the text tower of tiny_vit has 3 layers"),
     ],
 )
 def test_wrong_options_get_one_line(create: Create, options: dict[str, Any], message: str) -> None:

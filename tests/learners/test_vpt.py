@@ -102,7 +102,7 @@ def test_a_batch_equals_its_images_one_by_one(tiny_vit_backbone: Backbone, texts
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "depth 12 is too large: tiny_vit has 3 layers"),
+        ({}, "depth 12 is too large: the image tower of tiny_vit has 3 layers"),
         ({"depth": 0}, "option depth = 0"),
         ({"n_ctx": 0}, "option n_ctx = 0"),
         ({"depth": 1, "templates": ["a photo"]}, "'a photo' has no {}"),
