@@ -144,15 +144,24 @@ def load_config(method: str, overrides: Sequence[str] = (), file: str | os.PathL
     """
     _check_method(method)
     shipped = resource(f"configs/methods/{method}.yaml")
-    tree = read_mapping(shipped)
+    tree, given = read_mapping(shipped), dict[str, Any]()
     config = _validate(method, tree, str(shipped))
     if file is not None:
-        tree = _merged(tree, read_mapping(Path(file)))
-        config = _validate(method, tree, str(file))
+        given = read_mapping(Path(file))
+        config = _validate(method, _merged(tree, given), str(file))
     for setting in overrides:
-        tree = _merged(tree, _parse_setting(setting, config))
-        config = _validate(method, tree, setting)
-    return config
+        given = _merged(given, _parse_setting(setting, config))
+        config = _validate(method, _merged(tree, given), setting)
+    return _without_foreign_tag(config, given)
+
+
+def _without_foreign_tag(config: RunConfig, given: Mapping[str, Any]) -> RunConfig:
+    """Leaves out the shipped weights tag where the user names a backbone that brings its own weights, and no tag."""
+    from clipprompt.backbone import brings_its_weights
+
+    if "pretrained" in given.get("backbone", {}) or not brings_its_weights(config.backbone.name):
+        return config
+    return config.model_copy(update={"backbone": config.backbone.model_copy(update={"pretrained": None})})
 
 
 def read_config(path: str | os.PathLike[str]) -> RunConfig:

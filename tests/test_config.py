@@ -53,6 +53,16 @@ def test_every_key_has_a_help_text(method: str) -> None:
     assert all(text for _, _, text in rows)
 
 
+def test_a_backbone_with_weights_of_its_own_takes_no_shipped_tag(tmp_path: Path) -> None:
+    assert load_config("maple").backbone.pretrained == "openai"
+    assert load_config("maple", ["backbone.name=mini-vit"]).backbone.pretrained is None
+    assert load_config("maple", ["backbone.name=hf-hub:org/clip"]).backbone.pretrained is None
+    assert load_config("maple", [f"backbone.name={tmp_path}"]).backbone.pretrained is None
+    assert load_config("maple", ["backbone.name=ViT-B-32"]).backbone.pretrained == "openai"
+    given = load_config("maple", ["backbone.name=mini-vit", "pretrained=laion2b"])
+    assert given.backbone.pretrained == "laion2b"  # refused when it is loaded
+
+
 def test_tai_dpt_settings_are_the_published_ones() -> None:
     values = flat_config(load_config("tai_dpt"))
     published = {

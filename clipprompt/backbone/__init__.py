@@ -18,6 +18,7 @@ from torch import Tensor
 from clipprompt.backbone._blocks import cast_layer_scales
 from clipprompt.backbone._loading import (
     RANDOM,
+    brings_its_weights,
     check_precision,
     evaluation_transform,
     load_open_clip,
@@ -30,7 +31,16 @@ from clipprompt.backbone._vision import Hidden, VisionTower, compute_dtype
 from clipprompt.backbone._vision_towers import wrap_vision_tower
 from clipprompt.errors import UserError
 
-__all__ = ["AnyTextTower", "Backbone", "Hidden", "ImageTransform", "VisionTower", "load_backbone", "resolve_device"]
+__all__ = [
+    "AnyTextTower",
+    "Backbone",
+    "Hidden",
+    "ImageTransform",
+    "VisionTower",
+    "brings_its_weights",
+    "load_backbone",
+    "resolve_device",
+]
 
 _PRECISION_OF = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
 

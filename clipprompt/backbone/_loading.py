@@ -97,8 +97,13 @@ def check_precision(precision: str, device: torch.device) -> None:
         raise UserError("precision fp16 does not work on a CPU; use bf16 or fp32, or another device")
 
 
+def brings_its_weights(name: str) -> bool:
+    """Whether a name says which weights are meant: bundled, of the Hub, or a folder. An architecture needs a tag."""
+    return name in _BUNDLED or name.startswith("hf-hub:") or Path(name).is_dir()
+
+
 def _resolve(name: str, pretrained: str | None) -> tuple[str, dict[str, Any]]:
-    if name in _BUNDLED or name.startswith("hf-hub:") or Path(name).is_dir():
+    if brings_its_weights(name):
         if pretrained is not None:
             raise UserError(f"backbone {name!r} brings its own weights; leave out the weights tag {pretrained!r}")
         if name.startswith("hf-hub:"):
