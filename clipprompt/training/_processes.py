@@ -157,12 +157,12 @@ def _await_end(workers: Sequence[_Worker], say: Say) -> None:
 def _conclude(workers: Sequence[_Worker], signum: int | None) -> Any:
     # What came first is the cause, and what followed from it (a peer that is gone, a kill by us) is not.
     outcomes = sorted((w.outcome for w in workers if w.outcome is not None), key=lambda outcome: outcome.moment)
-    stops = [outcome for outcome in outcomes if outcome.kind == "stopped"]
-    if signum is not None and stops:
-        raise InterruptedRunError(signum, stops[0].content[1])
     cause = next((outcome for outcome in outcomes if outcome.kind != "done"), outcomes[0])
     if cause.kind == "refused":
         raise UserError(cause.content)
+    if signum is not None and cause.kind != "done":
+        said = [outcome.content[1] for outcome in outcomes if outcome.kind == "stopped"]
+        raise InterruptedRunError(signum, said[0] if said else "stopped before the first step")
     if cause.kind == "killed":
         how = _how_it_ended(workers[cause.content].process.exitcode)
         raise UserError(f"process {cause.content + 1} of {len(workers)} {how}; what it had saved is kept")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 
 import pytest
 
@@ -35,6 +38,15 @@ def test_the_end_of_one_is_the_end_of_all(kind: str) -> None:
     error, message = ENDS[kind]
     with pytest.raises(error, match=message):
         run_in_processes(act, (kind,), 2, lambda _: None)
+
+
+def test_a_signal_before_the_processes_are_ready_for_it_stops_the_run() -> None:
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    with pytest.raises(InterruptedRunError, match="^stopped before the first step$") as stop:
+        run_in_processes(act, ("asleep",), 2, lambda _: None)
+    timer.join()
+    assert stop.value.signum == signal.SIGTERM
 
 
 def test_this_process_alone_is_the_first(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
