@@ -43,7 +43,7 @@ def test_the_end_of_one_is_the_end_of_all(kind: str) -> None:
 def test_a_signal_before_the_processes_are_ready_for_it_stops_the_run() -> None:
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
-    with pytest.raises(InterruptedRunError, match="^stopped before the first step$") as stop:
+    with pytest.raises(InterruptedRunError, match=r"^stopped before the first step$") as stop:
         run_in_processes(act, ("asleep",), 2, lambda _: None)
     timer.join()
     assert stop.value.signum == signal.SIGTERM
