@@ -121,7 +121,9 @@ def hugging_face(monkeypatch: pytest.MonkeyPatch) -> Callable[..., HFTextEncoder
         monkeypatch.setattr(open_clip.hf_model, "AutoModel", models, raising=False)
         for kind in ("BaseModelOutputWithPooling", "BaseModelOutputWithPoolingAndCrossAttentions"):
             monkeypatch.setattr(open_clip.hf_model, kind, type(kind, (), {}), raising=False)
-        return HFTextEncoder("stand-in", embed_dim, config=config, pooler_type=pooler, proj_type="mlp")
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            return HFTextEncoder("stand-in", embed_dim, config=config, pooler_type=pooler, proj_type="mlp")
 
     return make
 
