@@ -63,7 +63,8 @@ def pack(lengths: tuple[int, ...], device: torch.device) -> Packing:
         ends.append([stop - 1 for stop in stops] + [stops[-1] - 1] * (most - len(row)))
         for place, i in enumerate(row):
             order[i] = number * most + place
-    return Packing(*(torch.tensor(part, device=device) for part in (texts, places, ends, order)))
+    with torch.inference_mode(False):  # kept for training, whoever asks first
+        return Packing(*(torch.tensor(part, device=device) for part in (texts, places, ends, order)))
 
 
 def _distribute(lengths: Sequence[int]) -> list[list[int]]:

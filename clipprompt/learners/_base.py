@@ -133,7 +133,7 @@ class Learner(nn.Module, ABC):
         Without gradients they are computed once and kept until a parameter or the classes change (a change through
         ``parameter.data`` is not seen).
         """
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or any(p.is_inference() for p in self.parameters()):  # the latter have no versions
             return self._compute_text_features()
         versions: list[tuple[Tensor, int]] = [(p, p._version) for p in self.parameters()]
         if self._remembered is None or not _same(self._remembered[0], versions):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import torch
 from pydantic import BeforeValidator
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,6 +23,7 @@ Templates = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 """An option that takes one sentence or several, each with ``{}`` for the class name, or names of sets of them."""
 
 
+@torch.inference_mode(False)  # kept for training, whoever asks first
 def encode_sentences(
     backbone: Backbone, sentences: Sequence[str], names: Sequence[str], *, normalise_each: bool = True
 ) -> Tensor:
