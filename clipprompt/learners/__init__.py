@@ -167,8 +167,8 @@ def _rows_of(learner: Learner, classnames: Sequence[str]) -> list[int] | None:
     """Where the contexts of classes stand, if contexts are class-specific and all the classes are the learner's own."""
     if not getattr(learner.options, "class_specific", False):
         return None
-    own = {name.casefold(): row for row, name in enumerate(check_classnames(learner.classnames))}
-    rows = [own.get(name.casefold()) for name in check_classnames(classnames)]
+    own = {name.lower(): row for row, name in enumerate(check_classnames(learner.classnames))}
+    rows = [own.get(name.lower()) for name in check_classnames(classnames)]
     found = [row for row in rows if row is not None]
     return found if len(found) == len(rows) else None
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
-from clipprompt.learners._base import Learner, LearnerOptions
+from clipprompt.learners._base import Learner, LearnerOptions, check_classnames
 
 
 class ClassPrompts(NamedTuple):
@@ -73,9 +73,10 @@ class ContextLearner(Learner):
                 f"class-specific contexts were made for {n_owners} classes and cannot serve {len(names)}; "
                 "take some of its own, or train with class_specific=False for prompts that take any class"
             )
-        owners = {name.replace("_", " ").casefold(): number for number, name in enumerate(self.classnames, 1)}
+        known = check_classnames(self.classnames) if self.classnames else []
+        owners = {name.lower(): number for number, name in enumerate(known, 1)}
         for number, name in enumerate(names, 1):
-            if (own := owners.get(name.casefold(), number)) != number:
+            if (own := owners.get(name.lower(), number)) != number:
                 raise UserError(
                     f"class-specific contexts stay with their classes: {name!r} is class {own} of the prompt, not "
                     f"{number}; leave the class names out, or give them in the prompt's order"

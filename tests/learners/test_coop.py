@@ -130,10 +130,23 @@ def test_class_specific_contexts_go_with_some_of_their_classes(
     assert learner.classnames == tuple(own)
 
 
+@pytest.mark.parametrize("own", [["Acme Inc.", "red_bus"], ["strasse", "straße"], ["hot  dog", "Café"]])
+def test_spellings_of_a_name_are_one_class_and_other_names_are_others(
+    tiny_vit_backbone: Backbone, own: list[str]
+) -> None:
+    learner = create_learner("coop", tiny_vit_backbone, own, n_ctx=2, class_specific=True)
+    learner.set_classes(own)
+    with pytest.raises(UserError, match=r"is class [12] of the prompt"):
+        learner.set_classes(own[::-1])
+    assert torch.equal(with_classes(learner, own[::-1]).state_dict()["ctx"], learner.state_dict()["ctx"].flip(0))
+
+
 def test_class_specific_contexts_serve_no_new_class_beside_some_of_theirs(tiny_vit_backbone: Backbone) -> None:
     learner = create_learner("coop", tiny_vit_backbone, ["cat", "dog", "bus"], n_ctx=2, class_specific=True)
     with pytest.raises(UserError, match="made for 3 classes and cannot serve 2"):
         with_classes(learner, ["cat", "zebra"])
+    with pytest.raises(UserError, match="'dog' is class 2 of the prompt, not 1"):
+        with_classes(learner, ["dog", "cat", "zebra"])
 
 
 def test_class_specific_contexts_refuse_another_number_of_classes(tiny_vit_backbone: Backbone, texts: Texts) -> None:

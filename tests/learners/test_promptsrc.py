@@ -286,7 +286,7 @@ def test_killed_between_the_last_epoch_and_its_files_it_still_averages(
 
 
 def test_a_second_training_gathers_anew(create: Create, data: Images) -> None:
-    learner, other = create(**SMALL), create(**SMALL)
+    learner, other = (create(**SMALL, gaussian_mean=1.0) for _ in range(2))  # so that the first epoch counts
     learner.end_epoch(0, 4)  # a training that was given up
     for each in (learner, other):
         train(each, data, CONFIG)
