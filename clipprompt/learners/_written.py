@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -31,11 +32,17 @@ class WrittenLearner(Learner):
 
     normalises_each_sentence: ClassVar[bool] = True
     options: WrittenOptions
+    _written: Tensor | None
 
     def __init__(self, backbone: Backbone, options: WrittenOptions, generator: torch.Generator, n_classes: int) -> None:
         super().__init__(backbone, options, generator, n_classes)
         self._sentences = resolve_templates(options.templates)
-        self._written: tuple[tuple[str, ...], Tensor] | None = None
+        self.register_buffer("_written", None, persistent=False)
+
+    def set_classes(self, classnames: Sequence[str]) -> None:
+        """Takes other class names; what sentences say of them is made anew."""
+        super().set_classes(classnames)
+        self._written = None
 
     def written_features(self) -> Tensor:
         """Class features (C, E) of the sentences, L2-normalised and without gradients.
@@ -45,9 +52,7 @@ class WrittenLearner(Learner):
         Raises:
             UserError: naming a sentence that is too long with a class name in it.
         """
-        if self._written is None or self._written[0] != self.classnames:
-            names = check_classnames(self.classnames)
-            each = self.normalises_each_sentence
-            written = encode_sentences(self.backbone, self._sentences, names, normalise_each=each)
-            self._written = (self.classnames, written)
-        return self._written[1]
+        if self._written is None:
+            names, each = check_classnames(self.classnames), self.normalises_each_sentence
+            self._written = encode_sentences(self.backbone, self._sentences, names, normalise_each=each)
+        return self._written

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
@@ -88,6 +89,17 @@ def test_sentences_are_those_of_zero_shot_and_follow_the_classes(tiny_vit_backbo
         learner.set_classes(names)
         plain = create_learner("zero_shot", tiny_vit_backbone, names, templates=templates)
         assert torch.equal(learner.written_features(), plain.class_features())
+
+
+def test_what_sentences_say_moves_along_and_follows_the_weights(tiny_vit_backbone: Backbone) -> None:
+    backbone = Backbone.from_open_clip(copy.deepcopy(tiny_vit_backbone.model), tiny_vit_backbone.tokenizer)
+    learner = _create(backbone, ["cat", "dog"])
+    before = learner.written_features()
+    with torch.no_grad():
+        backbone.model.text_projection.neg_()
+    learner.set_classes(["cat", "dog"])
+    assert_close(learner.written_features(), -before, 1e-6)
+    assert learner.to("meta").written_features().is_meta
 
 
 def test_a_prompt_in_use_does_not_encode_the_sentences(

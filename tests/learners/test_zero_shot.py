@@ -83,6 +83,13 @@ def test_dense_logits_at_another_size_match_golden_with_the_originals_resizing(
     assert (ours - theirs).abs().max() > 1e-2
 
 
+def test_remembered_text_features_move_along(tiny_vit_backbone: Backbone) -> None:
+    learner = create_learner("zero_shot", tiny_vit_backbone, ["cat", "dog"])
+    with torch.no_grad():
+        assert not learner.text_features().is_meta
+        assert learner.to("meta").text_features().is_meta
+
+
 def test_centre_removes_what_all_classes_share(tiny_vit_backbone: Backbone, texts: Texts) -> None:
     plain = create_learner("zero_shot", tiny_vit_backbone, texts["classnames"]).class_features()
     centred = create_learner("zero_shot", tiny_vit_backbone, texts["classnames"], centre=True).class_features()
