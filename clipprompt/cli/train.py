@@ -104,12 +104,14 @@ def default_folder(config: RunConfig) -> Path:
 
 def _dataset(method: str, value: str | None) -> list[str]:
     """What ``--dataset`` sets: the corpus of a method that learns from captions, the images of another."""
+    from clipprompt.datasets.select import is_named
     from clipprompt.learners import learner_class
 
     if value is None:
         return []
     corpus = learner_class(method).trains_on == "captions" or value.lower().endswith(".parquet")
-    return [f"data.{'corpus' if corpus else 'dataset'}={json.dumps(_absolute(value))}"]
+    kept = value if is_named(value) else _absolute(value)  # a folder of that name is `./mini`, as for `clipprompt eval`
+    return [f"data.{'corpus' if corpus else 'dataset'}={json.dumps(kept)}"]
 
 
 def _absolute(value: str | None) -> str | None:

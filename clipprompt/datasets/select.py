@@ -87,6 +87,11 @@ def parse_named(spec: str) -> tuple[Specification, str]:
     return SPECIFICATIONS[kind], SPECIFICATIONS[kind].check_split(value)
 
 
+def is_named(spec: str) -> bool:
+    """Whether ``spec`` is a named set or ``mini``, and no path, even where a folder has that name."""
+    return spec.partition(":")[0].lower() in SPECIFICATIONS or spec.partition(":")[0] == "mini"
+
+
 def training_split(spec: str) -> str:
     """The set to train on that ``spec`` means: a named set without a split is its training split.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from clipprompt.cli.train import _absolute, default_folder
+from clipprompt.cli.train import _absolute, _dataset, default_folder
 from clipprompt.config import load_config, read_config
 from tests.cli.test_train import run
 from tests.training._worker import write_backbone, write_corpus, write_photos
@@ -87,6 +87,25 @@ def test_paths_are_made_absolute_and_names_are_not(
 ) -> None:
     monkeypatch.chdir(world)
     assert _absolute(given) == kept.format(world)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("mini", "mini"),
+        ("mini:test", "mini:test"),
+        ("VOC2007", "VOC2007"),
+        ("./mini", "{}/mini"),
+        ("voc2007/VOCdevkit", "{}/voc2007/VOCdevkit"),
+    ],
+)
+def test_a_folder_does_not_hide_the_named_set_of_its_name(
+    given: str, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mini", "mini:test", "VOC2007", "voc2007/VOCdevkit"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert _dataset("coop", given) == [f'data.dataset="{kept.format(tmp_path)}"']
 
 
 @pytest.mark.parametrize(
