@@ -61,6 +61,11 @@ class RunFolder:
         return self.path / "cache"
 
     @property
+    def is_begun(self) -> bool:
+        """Whether there is something to lose: encoded features, a checkpoint, or a part of the prompt."""
+        return any(path.exists() for path in (self.cache, self.checkpoint, *map(self.path.joinpath, _PROMPT_FILES)))
+
+    @property
     def is_complete(self) -> bool:
         """Whether the prompt has been written."""
         return all((self.path / name).is_file() for name in _PROMPT_FILES)
@@ -68,7 +73,8 @@ class RunFolder:
     def claim(self, config: RunConfig) -> None:
         """Makes the folder this configuration's, or finds that it is.
 
-        Fingerprints that one side does not know yet are no difference.
+        Fingerprints that one side does not know yet are no difference. A run that was refused before it began leaves
+        its folder to the next, whose mistake is mended.
 
         Raises:
             UserError: naming the first key in which the folder's own configuration differs.
@@ -78,7 +84,7 @@ class RunFolder:
         path = self.path / "config.yaml"
         if path.exists():
             old, new = flat_config(read_config(path)), flat_config(config)
-            for key in dict.fromkeys([*old, *new]):
+            for key in dict.fromkeys([*old, *new]) if self.is_begun else ():
                 before, now = old.get(key), new.get(key)
                 if before != now and key not in _FREE and not (key in _FINGERPRINTS and None in (before, now)):
                     raise UserError(

@@ -17,6 +17,14 @@ def config(*settings: str) -> RunConfig:
     return load_config("tai_dpt", [*BASE, *settings])
 
 
+BEGUN = ["checkpoints/last.safetensors", "cache/features-1/rows.bin", "prompt.json"]
+
+
+def begin(folder: Path, name: str = BEGUN[0]) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).touch()
+
+
 def claim(folder: Path, settings: RunConfig) -> None:
     with open_run(folder) as run:
         run.claim(settings)
@@ -39,6 +47,7 @@ def test_a_new_folder_gets_the_resolved_configuration(tmp_path: Path) -> None:
 )
 def test_another_configuration_is_refused_by_its_first_key(setting: str, message: str, tmp_path: Path) -> None:
     claim(tmp_path, config())
+    begin(tmp_path)
     with pytest.raises(UserError, match="holds another run") as error:
         claim(tmp_path, config(setting))
     assert message in str(error.value)
@@ -46,15 +55,31 @@ def test_another_configuration_is_refused_by_its_first_key(setting: str, message
     assert read_config(tmp_path / "config.yaml") == config()
 
 
+@pytest.mark.parametrize("name", BEGUN)
+def test_what_was_begun_is_not_taken_over(name: str, tmp_path: Path) -> None:
+    claim(tmp_path, config())
+    begin(tmp_path, name)
+    with pytest.raises(UserError, match="holds another run"):
+        claim(tmp_path, config("lr=0.3"))
+
+
+def test_a_run_that_was_refused_before_it_began_leaves_its_folder_to_the_next(tmp_path: Path) -> None:
+    claim(tmp_path, config("lr=0.3"))
+    claim(tmp_path, config())
+    assert read_config(tmp_path / "config.yaml") == config()
+
+
 @pytest.mark.parametrize("setting", ["data.corpus=moved.parquet", "checkpoint_steps=3", "log_steps=1", "data.cache=x"])
 def test_what_changes_no_number_may_change(setting: str, tmp_path: Path) -> None:
     claim(tmp_path, config())
+    begin(tmp_path)
     claim(tmp_path, config(setting))
     assert config_hash(config()) == config_hash(config(setting))
 
 
 def test_a_fingerprint_that_is_not_known_yet_is_no_difference(tmp_path: Path) -> None:
     claim(tmp_path, config("backbone.fingerprint=b1"))
+    begin(tmp_path)
     claim(tmp_path, config())
     assert config_hash(config()) != config_hash(config("backbone.fingerprint=b1"))
 
