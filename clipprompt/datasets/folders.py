@@ -42,6 +42,9 @@ def load_class_folders(folder: str | Path, split: str = "") -> MultiLabelImages:
         what = "is a file, not a folder" if base.exists() else "does not exist"
         raise UserError(f"the image folder {printable(base)} {what}")
     splits = find_splits(base)
+    for path in _folders(base):
+        if path.name not in SPLITS and path.name.lower() in SPLITS and any(_folders(path)):
+            raise UserError(f"{printable(path)} looks like a split, not a class; rename it to {path.name.lower()}")
     place = base / _check_split(base, split, splits) if splits or split else base
     names = sorted({path.name for part in splits or (".",) for path in _folders(base / part)})
     if not names:

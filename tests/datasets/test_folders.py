@@ -75,6 +75,7 @@ def test_ids_and_hash_stay_when_the_folder_moves(make: Make, tmp_path: Path) -> 
         (("cat/a.jpg",), "{}:val", "has no split 'val': its sub-folders are classes; leave out :val"),
         (("train/cat/a.jpg", "val/cat/b.jpg"), "{}", "holds splits; choose one of .*photos:train, .*photos:val"),
         (("train/cat/a.jpg", "val/cat/b.jpg"), "{}:test", "has no split 'test'; choose one of"),
+        (("Train/cat/a.jpg", "Test/cat/b.jpg"), "{}", "Test looks like a split, not a class; rename it to test"),
         (("red_bus/a.jpg", "Red bus/b.jpg"), "{}", "class 'red bus' is there twice"),
     ],
 )
