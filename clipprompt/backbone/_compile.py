@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from open_clip.transformer import ResidualAttentionBlock
 from torch import Tensor, nn
-from torch._functorch import config as functorch_config
 
 from clipprompt.backbone._blocks import COMPILED, KeysValues, Walk, walk_block
 from clipprompt.errors import UserError
@@ -49,9 +48,7 @@ def compile_blocks(model: nn.Module, device: torch.device) -> int:
 
 def _many_forms(compiled: Any) -> Walk:
     def walk(*args: Any) -> tuple[Tensor, KeysValues]:
-        # Settings of the compiler, put back after the call: all forms are kept, and a step may go backward twice.
-        forms, twice = torch._dynamo.config.patch(recompile_limit=_FORMS), functorch_config.patch(donated_buffer=False)
-        with forms, twice:
+        with torch._dynamo.config.patch(recompile_limit=_FORMS):  # put back after the call
             result: tuple[Tensor, KeysValues] = compiled(*args)
         return result
 

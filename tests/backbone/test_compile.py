@@ -72,6 +72,24 @@ def test_compiled_towers_encode_and_chunk_as_before(
 
 
 @pytest.mark.slow
+def test_every_block_runs_what_was_compiled(
+    tiny_vit_backbone: Backbone, compiled: Backbone, inputs: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._dynamo.utils import counters
+
+    frames = counters["frames"]["ok"]
+    torch._dynamo.reset()
+    compiled.encode_image(inputs["images_vit"])
+    compiled.encode_text(inputs["caption_tokens"])
+    assert counters["frames"]["ok"] > frames
+    monkeypatch.setattr("clipprompt.backbone._blocks.walk_block", None)  # what a block without a compiled walk runs
+    compiled.encode_image(inputs["images_vit"])
+    compiled.encode_text(inputs["caption_tokens"])
+    with pytest.raises(TypeError, match="not callable"):
+        tiny_vit_backbone.encode_image(inputs["images_vit"])
+
+
+@pytest.mark.slow
 def test_only_the_compiled_backbone_changes(tiny_vit_backbone: Backbone, compiled: Backbone) -> None:
     from torch._dynamo import config
 
