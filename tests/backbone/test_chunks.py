@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clipprompt.backbone import Backbone
 from clipprompt.backbone._packing import ROW_LENGTH, pack
+from tests.backbone.stand_ins import TEXTS, TOKENIZERS, make_model
 from tests.conftest import assert_close
 
 CPU = torch.device("cpu")
@@ -102,6 +103,18 @@ def test_chunks_hold_the_activations_of_one(tiny_vit_backbone: Backbone, groups:
     whole, tenth = (
         _held(lambda n=n: tower.encode(suffix, ends, prefix, positions_at_once=n))
         for n in (10_000, groups * n_classes * 5 // 10)
+    )
+    assert tenth < whole / 3
+
+
+def test_chunks_of_whole_texts_hold_the_activations_of_one() -> None:
+    text, layout = TEXTS["siglip"]
+    tower = Backbone.from_open_clip(make_model(text), TOKENIZERS[layout]()).text
+    prefix = torch.zeros(1, 3, tower.width, requires_grad=True)
+    suffix, ends = torch.zeros(100, 4, tower.width), torch.full((100,), 3)
+    whole, tenth = (
+        _held(lambda n=n: tower.encode(suffix, ends, prefix, positions_at_once=n))
+        for n in (10_000, 10 * tower.context_length)
     )
     assert tenth < whole / 3
 
