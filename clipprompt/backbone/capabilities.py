@@ -158,11 +158,12 @@ def _clip_tokenizer() -> Any:
 
 
 def _code() -> str:
-    """Names the code that answers: the files of this folder, and the packages that build the towers."""
+    """Names what answers depend on: this folder, the packages that build the towers, and all configurations."""
     digest = sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())
     digest.update(" ".join(version(package) for package in ("open_clip_torch", "timm", "torch")).encode())
+    digest.update(json.dumps([get_model_config(name) for name in open_clip.list_models()]).encode())
     return digest.hexdigest()[:12]
 
 

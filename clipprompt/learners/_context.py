@@ -138,7 +138,7 @@ def init_context(
         UserError: if the context does not fit into the text tower.
     """
     if words is not None:
-        tokens = backbone.tokenize([words])
+        tokens = backbone.tokenize([words.replace("_", " ")])  # as the original's a_photo_of_a
         start, end = backbone.text.layout.n_start, int(backbone.text.end_positions(tokens))
         if end <= start:
             raise UserError(f"ctx_init {words!r} has no words")

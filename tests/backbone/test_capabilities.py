@@ -227,6 +227,14 @@ def test_answers_are_kept_and_asked_again_when_the_file_is_broken(
     assert asked == ["RN50", "ViT-B-32", "RN50"]
 
 
+def test_another_configuration_of_a_name_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (before,) = list_capabilities(["ViT-B-32"], tmp_path)
+    configs = {**open_clip.factory._MODEL_CONFIGS, "ViT-B-32": get_model_config("RN50")}
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", configs)
+    (after,) = list_capabilities(["ViT-B-32"], tmp_path)
+    assert (before.image, after.image) == ("VisionTransformer", "ModifiedResNet")
+
+
 def test_answers_are_given_where_they_cannot_be_kept(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert [one.name for one in list_capabilities(["RN50"], tmp_path / "file" / "below")] == ["RN50"]

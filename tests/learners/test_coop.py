@@ -50,8 +50,9 @@ def test_five_steps_match_golden(variant: tuple[CoOp, Golden], inputs: Golden) -
 def test_words_start_the_context_as_in_golden(
     tiny_vit_backbone: Backbone, texts: Texts, golden: Callable[[str], Golden]
 ) -> None:
-    learner = create_learner("coop", tiny_vit_backbone, texts["classnames"], ctx_init="a photo of a")
-    assert torch.equal(learner.state_dict()["ctx"], golden("coop_ctxinit")["init/ctx"])
+    for words in ("a photo of a", "a_photo_of_a"):
+        learner = create_learner("coop", tiny_vit_backbone, texts["classnames"], ctx_init=words)
+        assert torch.equal(learner.state_dict()["ctx"], golden("coop_ctxinit")["init/ctx"])
 
 
 def plain_features(learner: CoOp, names: list[str]) -> torch.Tensor:
