@@ -58,6 +58,10 @@ class LabelledImages:
 
         return LabelledImages(some(self.images), None if self.validation is None else some(self.validation))
 
+    def n_trained_on(self, config: RunConfig) -> int:
+        """Pictures that are left where a part of them is held out."""
+        return len(self._split(config)[0][0])
+
     def fingerprint(self) -> str:
         """A short hash of class names, labels, and the names and sizes of the files; no file is read."""
         digest = hashlib.sha256()

@@ -210,7 +210,7 @@ def _measure_validation(learner: Learner, prepared: Prepared, config: RunConfig)
 def _n_trained_on(source: Source, prepared: Prepared, growth: float, config: RunConfig) -> int:
     if prepared.validation is None or config.data.validation is not None:
         return round(growth * len(prepared.data))  # less where pictures cannot be read
-    return len(source) - round(config.train.val_fraction * len(source))  # a part's own split is rounded too coarsely
+    return source.n_trained_on(config)  # a part's own split is rounded too coarsely
 
 
 def _measure_cache(prepared: Prepared, growth: float, config: RunConfig) -> tuple[int, bool]:

@@ -49,6 +49,12 @@ class Sentences:
             groups=[self.groups[i] for i in chosen if i < len(self.groups)],
         )
 
+    def n_trained_on(self, config: RunConfig) -> int:
+        """Sentences that are left where a part of the captions is held out."""
+        if config.train.select == "last":
+            return len(self)
+        return len(self) - len(split_validation(self.groups, config.train.val_fraction, config.train.seed)[1])
+
     def fingerprint(self) -> str:
         """A short hash of everything that is learnt from."""
         text = json.dumps([self.classnames, self.texts, self.labels], ensure_ascii=False)

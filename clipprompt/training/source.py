@@ -40,6 +40,9 @@ class Source(Protocol):
     def sample(self, n_samples: int, seed: int) -> Source:
         """Some of it, drawn at random, to measure with."""
 
+    def n_trained_on(self, config: RunConfig) -> int:
+        """Samples that are left where a part is held out to select an epoch by; all of them where none is."""
+
     def fingerprint(self) -> str:
         """A short hash of everything that is learnt from."""
 

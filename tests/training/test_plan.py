@@ -7,16 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from open_clip.transform import image_transform
 from typer.testing import CliRunner
 
-from clipprompt.backbone import Backbone
+from clipprompt.backbone import Backbone, ImageTransform
 from clipprompt.cli import app
 from clipprompt.cli._plan import describe_plan, say_bytes, say_seconds
 from clipprompt.config import RunConfig, load_config
 from clipprompt.errors import UserError
 from clipprompt.training.plan import Plan, plan_run
 from clipprompt.training.run import run_training
-from tests.training._worker import write_corpus
+from tests.training._worker import write_corpus, write_photos
 from tests.training.conftest import CAPTIONS, CLASSNAMES, LABELS
 
 Configure = Callable[..., RunConfig]
@@ -95,6 +96,18 @@ def test_the_share_of_one_process_is_measured(configure: Configure, monkeypatch:
     monkeypatch.setattr(TaIDPT, "loss_from", loss_from)
     assert plan_run(configure("devices=2")).n_processes == 2
     assert set(seen) == {8}
+
+
+def test_a_plan_tells_the_steps_where_a_part_of_each_class_is_held_out(
+    configure: Configure, tmp_path: Path, tiny_rn_backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiny_rn_backbone, "preprocess", ImageTransform(image_transform(64, is_train=False)))
+    photos = write_photos(tmp_path / "photos", ["cat", "dog", "red_bus"])  # 4 of each: one is held out, not 0.4
+    settings = [f"data.dataset={photos}", "n_ctx=2", "epochs=2", "batch_size=2", "select=val"]
+    config = load_config("coop", settings)
+    result = run_training(config, tmp_path / "run")
+    assert result is not None
+    assert plan_run(config).n_steps == result.steps == 8
 
 
 @pytest.mark.parametrize("fails", [False, True])
