@@ -24,6 +24,7 @@ from clipprompt.backbone._loading import (
     load_open_clip,
     resolve_device,
 )
+from clipprompt.backbone._templates import resolve_templates
 from clipprompt.backbone._text_tower import AnyTextTower
 from clipprompt.backbone._text_towers import wrap_text_tower
 from clipprompt.backbone._transform import ImageTransform
@@ -40,6 +41,7 @@ __all__ = [
     "brings_its_weights",
     "load_backbone",
     "resolve_device",
+    "resolve_templates",
 ]
 
 _PRECISION_OF = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}

@@ -20,8 +20,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from clipprompt.backbone import Backbone
-from clipprompt.backbone._templates import resolve_templates
+from clipprompt.backbone import Backbone, resolve_templates
 from clipprompt.learners._base import LearnerOptions
 from clipprompt.learners._sentences import Templates, encode_sentences
 from clipprompt.learners._visual import VisualPromptLearner, check_depth, check_transformer

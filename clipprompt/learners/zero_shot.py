@@ -16,8 +16,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipprompt.backbone import Backbone
-from clipprompt.backbone._templates import resolve_templates
+from clipprompt.backbone import Backbone, resolve_templates
 from clipprompt.errors import UserError
 from clipprompt.learners._base import Features, LearnerOptions
 from clipprompt.learners._dense import BranchLogits, DenseLearner, branch_logits
