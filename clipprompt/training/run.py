@@ -194,7 +194,10 @@ def load_configured_backbone(config: RunConfig) -> Backbone:
 def _pinned(config: RunConfig, section: str, fingerprint: str) -> RunConfig:
     part = getattr(config, section)
     if part.fingerprint not in (None, fingerprint):
-        raise UserError(f"{section}.fingerprint is {part.fingerprint}, but this {section}'s is {fingerprint}")
+        raise UserError(
+            f"{section}.fingerprint is {part.fingerprint}, but this {section}'s is {fingerprint}: "
+            "it is not the one that was meant; put that back, or start another run without this key"
+        )
     return config.model_copy(update={section: part.model_copy(update={"fingerprint": fingerprint})})
 
 
