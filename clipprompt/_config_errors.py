@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +54,7 @@ def _expected(kind: str, message: str, description: str) -> str:
         return f"should be {description}"
     if kind in ("model_type", "dict_type"):
         return "should hold keys of its own"
-    return message.removeprefix("Value error, ").removeprefix("Input ")
+    return re.sub(r"^(Value error, |\w+ (?=should ))", "", message)
 
 
 def _literals(context: Mapping[str, Any]) -> list[str]:

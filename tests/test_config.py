@@ -110,6 +110,7 @@ def test_right_wins_over_left(tmp_path: Path) -> None:
 
 
 MISTAKES = [
+    ("backbone.name=''", "backbone.name is '', but it should have at least 1 character"),
     ("train.lrr=1", "train.lrr=1: unknown key 'train.lrr' (did you mean 'lr'?)"),
     ("lrr=1", "unknown key 'lrr' (did you mean 'lr'?)"),
     ("learner.n_ctxx=1", "unknown key 'learner.n_ctxx' (did you mean 'n_ctx'?)"),
