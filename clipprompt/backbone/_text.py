@@ -95,9 +95,9 @@ class TextTower:
             prefix: shared left parts (G, Lp, d), start token first; None when the suffix is the whole text.
             deep: prompts that replace those right of the start token before layers 1, 2, …:
                 (J-1, n, d) or (J-1, G, n, d).
-            positions_at_once: positions computed at a time. Of several such chunks only one holds its activations, the
-                others compute them again in the backward pass, so that a thousand classes, or many left parts, do not
-                need the memory of all. None: ``POSITIONS_AT_ONCE``.
+            positions_at_once: positions of the suffixes computed at a time. Of several such chunks only one holds its
+                activations, the others compute them again in the backward pass, so that a thousand classes do not need
+                the memory of all. Those of the left parts are always held. None: ``POSITIONS_AT_ONCE``.
 
         Returns:
             float32 (C, E), or (G, C, E) when there is a prefix. Not normalised.

@@ -81,7 +81,9 @@ def list_capabilities(names: Sequence[str], folder: Path | None = None) -> Itera
     known = {} if place is None else _read(place)
     try:
         for name in names:
-            yield known.setdefault(name, known.get(name) or capability(name))
+            if name not in known:
+                known[name] = capability(name)
+            yield known[name]
     finally:
         if place is not None and known:
             with suppress(UserError):  # a folder that cannot be written to, a full disk: asked again next time

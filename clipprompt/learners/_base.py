@@ -123,6 +123,7 @@ class Learner(nn.Module, ABC):
             UserError: for no, empty, duplicate or too long names.
         """
         cleaned = check_classnames(classnames)
+        check_told_apart(self.backbone, cleaned)
         self._embed_classes(cleaned)
         self.classnames = tuple(classnames)
         self._remembered = None
@@ -294,6 +295,21 @@ def check_classnames(classnames: Sequence[str]) -> list[str]:
             raise UserError(f"class name {raw!r} is given twice")
         seen.add(name.lower())
     return cleaned
+
+
+def check_told_apart(backbone: Backbone, names: list[str]) -> None:
+    """Refuses cleaned class names that are one to the tokenizer, such as two ways to write an accent, or none at all.
+
+    Raises:
+        UserError: naming them.
+    """
+    rows = backbone.tokenizer(["", *names], context_length=backbone.context_length).tolist()
+    seen = {tuple(rows[0]): ""}
+    for name, row in zip(names, rows[1:], strict=True):
+        twin = seen.setdefault(tuple(row), name)
+        if twin != name:
+            like = f"is the same as {twin!r}" if twin else "is nothing"
+            raise UserError(f"class name {name[:60]!r} {like} to the text tower: write it otherwise, or leave it out")
 
 
 def _same(one: list[tuple[Tensor, int]], other: list[tuple[Tensor, int]]) -> bool:

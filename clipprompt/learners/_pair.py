@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from clipprompt.learners._base import Features, global_cosines
-from clipprompt.learners._context import ContextLearner, encode_prompts
+from clipprompt.learners._base import Features, as_multi_hot, global_cosines
+from clipprompt.learners._context import ContextLearner, encode_prompts, init_context
 from clipprompt.learners._dense import BranchLogits, DenseLearner, local_pair_cosines
 
 
@@ -58,6 +58,33 @@ class PairLearner(ContextLearner, DenseLearner):
         """Positive minus negative of the local branch."""
         absent, present = self.pair_logits_from(features).unbind(dim=1)
         return present - absent
+
+    def loss_from(self, features: Features, labels: Tensor) -> Tensor:
+        """The asymmetric loss over the known entries.
+
+        Args:
+            features: encoded images.
+            labels: multi-hot (B, C); 1 present, 0 absent, -1 unknown. Or long (B,), the one class of each.
+
+        Raises:
+            UserError: if the labels do not fit the samples and classes.
+        """
+        return self._loss(features, as_multi_hot(labels, len(self.classnames)))
+
+    @abstractmethod
+    def _loss(self, features: Features, labels: Tensor) -> Tensor:
+        """The asymmetric loss for multi-hot labels (B, C)."""
+
+    def _make_contexts(
+        self,
+        n_ctx: int,
+        n_classes: int | None,
+        generator: torch.Generator,
+        words: tuple[str | None, str | None] = (None, None),
+    ) -> None:
+        """Makes ``ctx_pos`` and ``ctx_neg``; arguments as ``init_context``. To be called once, by ``__init__``."""
+        made = (init_context(self.backbone, n_ctx, each, n_classes, generator) for each in words)
+        self.ctx_pos, self.ctx_neg = (nn.Parameter(context) for context in made)
 
     @property
     def _contexts(self) -> tuple[Tensor, ...]:

@@ -22,8 +22,7 @@ from torch import Tensor, nn
 
 from clipprompt import losses
 from clipprompt.backbone import Backbone
-from clipprompt.learners._base import Features, LearnerOptions, as_multi_hot
-from clipprompt.learners._context import init_context
+from clipprompt.learners._base import Features, LearnerOptions
 from clipprompt.learners._pair import PairLearner
 
 
@@ -48,9 +47,7 @@ class CaptionDual(PairLearner):
         self, backbone: Backbone, options: CaptionDualOptions, generator: torch.Generator, n_classes: int
     ) -> None:
         super().__init__(backbone, options, generator, n_classes)
-        rows = n_classes if options.class_specific else None
-        self.ctx_pos = nn.Parameter(init_context(backbone, options.n_ctx, None, rows, generator))
-        self.ctx_neg = nn.Parameter(init_context(backbone, options.n_ctx, None, rows, generator))
+        self._make_contexts(options.n_ctx, n_classes if options.class_specific else None, generator)
         self.temperature = nn.Parameter(torch.tensor(3.91, device=backbone.device))
         self.spatial_temperature = nn.Parameter(torch.tensor(3.0, device=backbone.device))
 
@@ -68,15 +65,6 @@ class CaptionDual(PairLearner):
         """Learnt; about 20 at the start."""
         return self.spatial_temperature.exp()
 
-    def loss_from(self, features: Features, labels: Tensor) -> Tensor:
-        """The asymmetric loss of the local branch over the known entries, per image.
-
-        Args:
-            features: encoded images.
-            labels: multi-hot (B, C); 1 present, 0 absent, -1 unknown. Or long (B,), the one class of each.
-
-        Raises:
-            UserError: if the labels do not fit the samples and classes.
-        """
-        labels = as_multi_hot(labels, len(self.classnames))
+    def _loss(self, features: Features, labels: Tensor) -> Tensor:
+        """That of independent sigmoids on the local branch, per image."""
         return losses.asymmetric(self.logits_from(features), labels, reduction="batch_mean")

@@ -8,7 +8,8 @@ One context for all classes, or one for each (class-specific).
 
 Where we depart from the original code: words to start from bring as many vectors as they have tokens (there, words are
 counted, and the rest of a split word is left to the class name); they start class-specific contexts too (there, the
-context is then unified).
+context is then unified). A name whose last sign makes one token with the full stop ("C++.") has that token behind the
+context, where the context stands within or behind the name.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from clipprompt.learners._context import ContextLearner, encode_prompts, init_co
 class CoOpOptions(LearnerOptions):
     """Options of ``coop``."""
 
-    n_ctx: int = Field(16, ge=1, description="context vectors")
+    n_ctx: int = Field(16, ge=1, description="context vectors, where they start random; words bring their own number")
     ctx_init: str | None = Field(None, description="words to start from, such as a photo of a; random when null")
     class_specific: bool = Field(False, description="one context per class instead of one for all")
     class_token_position: Literal["end", "middle", "front"] = Field(

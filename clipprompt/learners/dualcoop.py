@@ -20,12 +20,11 @@ from typing import ClassVar
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from clipprompt import losses
 from clipprompt.backbone import Backbone
-from clipprompt.learners._base import Features, LearnerOptions, as_multi_hot
-from clipprompt.learners._context import init_context
+from clipprompt.learners._base import Features, LearnerOptions
 from clipprompt.learners._pair import PairLearner
 
 
@@ -53,9 +52,8 @@ class DualCoOp(PairLearner):
         self, backbone: Backbone, options: DualCoOpOptions, generator: torch.Generator, n_classes: int
     ) -> None:
         super().__init__(backbone, options, generator, n_classes)
-        rows = n_classes if options.class_specific else None
-        self.ctx_pos = nn.Parameter(init_context(backbone, options.n_ctx, options.ctx_init_pos, rows, generator))
-        self.ctx_neg = nn.Parameter(init_context(backbone, options.n_ctx, options.ctx_init_neg, rows, generator))
+        words, rows = (options.ctx_init_pos, options.ctx_init_neg), n_classes if options.class_specific else None
+        self._make_contexts(options.n_ctx, rows, generator, words)
 
     @property
     def logit_scale(self) -> float:
@@ -66,15 +64,6 @@ class DualCoOp(PairLearner):
         """The option's."""
         return self.options.spatial_scale
 
-    def loss_from(self, features: Features, labels: Tensor) -> Tensor:
-        """The asymmetric loss of the softmax over both prompts, summed over images and known entries (section 3.3).
-
-        Args:
-            features: encoded images.
-            labels: multi-hot (B, C); 1 present, 0 absent, -1 unknown. Or long (B,), the one class of each.
-
-        Raises:
-            UserError: if the labels do not fit the samples and classes.
-        """
-        labels = as_multi_hot(labels, len(self.classnames))
+    def _loss(self, features: Features, labels: Tensor) -> Tensor:
+        """That of the softmax over both prompts, summed over images (section 3.3)."""
         return self.options.loss_weight * losses.asymmetric_pair(self.pair_logits_from(features), labels)

@@ -292,6 +292,8 @@ BAD_NAMES = [
     ("cat", "not one string"),
     (["cat", "Cat"], "'Cat' is given twice"),
     (["cat", 2], "2 is a int"),
+    (["caf\u00e9", "cafe\u0301"], "is the same as 'caf\u00e9' to the text tower"),
+    (["cat", "\x00"], "is nothing to the text tower"),
     (["cat", "caf\udce9"], "is not readable text"),
 ]
 
