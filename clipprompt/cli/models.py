@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ from clipprompt.cli._show import new_table
 
 if TYPE_CHECKING:
     from clipprompt.backbone.capabilities import Capability
+
+_PIPED_WIDTH = 160
 
 
 def models(
@@ -76,4 +79,6 @@ def _show(found: Sequence[Capability], output_format: str, by_kind: bool) -> Non
         table.add_column(title.removesuffix(" tower"), no_wrap=title in FAMILIES)
     for cells in rows:
         table.add_row(*cells)
-    Console().print(table, *(Text(line, style="dim") for line in ("", *notes)), sep="\n")
+    # Names are searched for behind a pipe, so none is folded there.
+    console = Console() if sys.stdout.isatty() else Console(width=_PIPED_WIDTH)
+    console.print(table, *(Text(line, style="dim") for line in ("", *notes)), sep="\n")

@@ -96,9 +96,10 @@ def training_split(spec: str) -> str:
     """The set to train on that ``spec`` means: a named set without a split is its training split.
 
     Raises:
-        UserError: for a test split, which nothing is trained or selected on.
+        UserError: for a test split, which nothing is trained or selected on. COCO's is ``val``: papers score on it.
     """
     kind, value = _parse(spec)
+    tested = SPECIFICATIONS[kind].default if kind in SPECIFICATIONS else "test"
     if kind == "mini" or kind in SPECIFICATIONS:
         splits = ("train",) if kind == "mini" else tuple(SPECIFICATIONS[kind].splits)
         value = value or ("trainval" if "trainval" in splits else "train")
@@ -107,7 +108,7 @@ def training_split(spec: str) -> str:
         kind, value = folder, value or ("train" if "train" in find_splits(Path(folder)) else "")
     else:
         return spec
-    if value == "test":
+    if value == tested:
         raise UserError(f"{spec!r} is a test split, and nothing is learnt or selected on one; name another split")
     return f"{kind}:{value}" if value else kind
 

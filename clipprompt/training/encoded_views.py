@@ -27,8 +27,8 @@ from clipprompt.training.image_data import Pictures, check_transform, gone, view
 from clipprompt.training.views import draw_view
 
 _ENCODED_TOGETHER = 64
-# Views that are finished, checked and written as a whole: what a kill may cost.
-_VIEWS_PER_BLOCK = 256
+# Views that are finished, checked and written as a whole: what a kill may cost; and pictures, which threads share.
+_VIEWS_PER_BLOCK, _FEWEST_PICTURES = 256, 16
 
 
 def encode_views(
@@ -43,7 +43,7 @@ def encode_views(
 ) -> FeatureData:
     """Encodes pictures once, for a learner whose image side is frozen; only what it reads from the trunk is kept.
 
-    Where there is a folder, the features always lie on disk: a kill costs the last 256 views at most.
+    Where there is a folder, the features always lie on disk: a kill costs the last 256 views, or 16 pictures.
 
     Args:
         learner: whose features they are.
@@ -80,7 +80,7 @@ def encode_views(
         "pictures": (pictures.images.name, options.fingerprint, hash_array(pictures.samples)),
         "dtype": options.cache_dtype,
     }
-    rows_per_block = max(1, _VIEWS_PER_BLOCK // n_items) * n_items * n_rows  # all views of some pictures
+    rows_per_block = max(_FEWEST_PICTURES, _VIEWS_PER_BLOCK // n_items) * n_items * n_rows  # all views of some pictures
     cache = build_cache(
         [n_rows] * (len(pictures) * n_items),
         encode,

@@ -163,7 +163,8 @@ def describe_views(learner: Learner, config: RunConfig) -> str:
     once = is_encoded_once(learner, config)
     if config.data.augment is None:
         return "not augmented" + (", encoded once" if once else "")
-    views = f"{config.train.views} random view{'s' if config.train.views > 1 else ''} of each"
+    n_views = _n_views(config)
+    views = f"{n_views} random view{'s' if n_views > 1 else ''} of each"
     return f"{views}, encoded once" if once else "a fresh view at every step"
 
 
@@ -177,11 +178,16 @@ def _encoded(
 ) -> TrainingData:
     augment = config.data.augment is not None and not plain
     if is_encoded_once(learner, config) or (learner.image_side_is_frozen and plain):
-        n_views = config.train.views if augment else 0
+        n_views = _n_views(config) if augment else 0
         return encode_views(
             learner, pictures, config.data, n_views=n_views, seed=config.train.seed, folder=run.cache, after_batch=stop
         )
     return ImageData(learner.backbone, pictures, augment, config.data.workers)
+
+
+def _n_views(config: RunConfig) -> int:
+    """Views that are encoded: an epoch takes one of each picture, so more than epochs would not be seen."""
+    return min(config.train.views, config.train.epochs)
 
 
 def _check_views(learner: Learner, config: RunConfig) -> None:

@@ -43,6 +43,10 @@ def test_the_table_says_each_reason_once(run: Run) -> None:
     ]
 
 
+def test_names_behind_a_pipe_are_whole(run: Run) -> None:
+    assert "coca_roberta-ViT-B-32" in run("coca_roberta").split()
+
+
 def test_json_has_whole_reasons(run: Run) -> None:
     (found,) = json.loads(run("RN50", "--format", "json"))
     expected: dict[str, Any] = {"name": "RN50", "text": "causal", "image": "ModifiedResNet", "language": "works"}

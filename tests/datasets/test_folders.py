@@ -112,7 +112,7 @@ def test_training_means_the_training_split_of_a_folder(make: Make) -> None:
     assert training_split(str(folder / "test")) == str(folder / "test")
 
 
-@pytest.mark.parametrize("spec", ["mini:test", "voc2007:test", "NUSWIDE:test", "{}:test"])
+@pytest.mark.parametrize("spec", ["mini:test", "voc2007:test", "NUSWIDE:test", "coco2014:val", "{}:test"])
 def test_nothing_is_learnt_on_a_test_split(spec: str, make: Make) -> None:
     folder = make("train/cat/a.jpg", "test/cat/b.jpg")
     with pytest.raises(UserError, match="is a test split, and nothing is learnt or selected on one"):

@@ -164,6 +164,7 @@ def test_encoding_that_was_cut_off_goes_on(
     images = replace(pictures.images, open_item=lambda item: (opened.append(item), paint(item))[1])
     counted = replace(pictures, images=images)
     monkeypatch.setattr(encoded_views, "_VIEWS_PER_BLOCK", 4)
+    monkeypatch.setattr(encoded_views, "_FEWEST_PICTURES", 1)
     calls = iter([None, None, KeyboardInterrupt])  # a block holds the two views of two pictures
 
     def cut_off() -> None:

@@ -81,7 +81,8 @@ def test_a_folder_of_class_folders_is_trained_on(
     [
         ([], ImageData, "a fresh view at every step"),
         (["data.augment=none"], FeatureData, "not augmented, encoded once"),
-        (["train.views=3"], FeatureData, "3 random views of each, encoded once"),
+        (["train.views=3", "train.epochs=3"], FeatureData, "3 random views of each, encoded once"),
+        (["train.views=300", "train.epochs=2"], FeatureData, "2 random views of each, encoded once"),
         (["train.views=1", "data.augment=none"], FeatureData, "not augmented, encoded once"),
     ],
 )
