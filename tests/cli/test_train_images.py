@@ -179,7 +179,7 @@ def test_a_disk_that_fills_up_while_views_are_encoded_is_one_line_and_the_run_go
     world: Path, tmp_path: Path
 ) -> None:
     # 8 pictures of 20 views of 64 float16 are 20 kB.
-    arguments = command(world, "train.views=20", "-o", "run")
+    arguments = command(world, "train.views=20", "train.epochs=20", "-o", "run")
     limit = "import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, (12000, 12000));"
     script = f"{limit} import sys; sys.argv[1:] = {arguments!r}; runpy.run_module('clipprompt', run_name='__main__')"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
@@ -189,5 +189,5 @@ def test_a_disk_that_fills_up_while_views_are_encoded_is_one_line_and_the_run_go
     assert full.returncode == 2
     assert "cannot write the feature cache" in full.stderr.splitlines()[-1]
     assert "Traceback" not in full.stderr
-    assert run(*command(world, "train.views=20", "-o", str(tmp_path / "run")))[0] == 0
+    assert run(*command(world, "train.views=20", "train.epochs=20", "-o", str(tmp_path / "run")))[0] == 0
     assert not (tmp_path / "run" / "cache").exists()
