@@ -16,9 +16,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from clipprompt.backbone._layout import TextLayout
-
-# Positions whose activations are held for the backward pass, as in ``_text``.
-POSITIONS_AT_ONCE = 8192
+from clipprompt.backbone._text import POSITIONS_AT_ONCE
 
 
 class WholeTextTower(ABC):
@@ -82,19 +80,7 @@ class WholeTextTower(ABC):
         *,
         positions_at_once: int | None = None,
     ) -> Tensor:
-        """Features of C texts that share a left part, once for each of G left parts.
-
-        Args:
-            suffix: each class's own embeddings, right of the prefix: (C, Ls, d), or (G, C, Ls, d) where they differ.
-            ends: (C,) index of the end token within the suffix.
-            prefix: shared left parts (G, Lp, d), start token first; None when the suffix is the whole text.
-            deep: prompts that replace those right of the start token before layers 1, 2, …:
-                (J-1, n, d) or (J-1, G, n, d).
-            positions_at_once: positions computed at a time, their activations recomputed in the backward pass.
-                None: ``POSITIONS_AT_ONCE``.
-
-        Returns:
-            float32 (C, E), or (G, C, E) when there is a prefix. Not normalised.
+        """Takes and gives what :meth:`TextTower.encode` does; nothing is shared, and every text costs all positions.
 
         Raises:
             ValueError: if deep prompts are given without a prefix that holds them.

@@ -62,7 +62,9 @@ def _loss(learner: Learner, inputs: Golden) -> Tensor:
 
 def _gradients(learner: Learner, inputs: Golden) -> list[Tensor]:
     gradients = torch.autograd.grad(_loss(learner, inputs), list(learner.parameters()), allow_unused=True)
-    return [gradient for gradient in gradients if gradient is not None]
+    present = [gradient for gradient in gradients if gradient is not None]
+    assert present
+    return present
 
 
 def _distance(found: Tensor, expected: Tensor) -> float:
