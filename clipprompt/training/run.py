@@ -69,6 +69,8 @@ def _run_here(config: RunConfig, folder: str | os.PathLike[str], say: Say) -> Ru
     with open_run(folder, writes=is_first()) as run:
         run.claim(config)
         if run.is_complete:
+            if run.writes:
+                remove_cache(run.cache)  # of a run that was killed when only this was left to do
             say(f"{run.path} is complete; nothing to do")
             return None
 

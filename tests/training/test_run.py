@@ -77,6 +77,15 @@ def test_a_complete_folder_is_left_alone(configure: Configure, tmp_path: Path) -
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("prompt.*")} == before
 
 
+def test_features_that_a_killed_run_left_behind_are_removed_from_a_complete_folder(
+    configure: Configure, tmp_path: Path
+) -> None:
+    run_training(configure(), tmp_path / "run")
+    (tmp_path / "run" / "cache" / "features-0").mkdir(parents=True)
+    assert run_training(configure(), tmp_path / "run") is None
+    assert not (tmp_path / "run" / "cache").exists()
+
+
 @pytest.mark.parametrize("missing", ["prompt.json", "prompt.safetensors"])
 def test_a_folder_without_all_of_its_prompt_is_finished(missing: str, configure: Configure, tmp_path: Path) -> None:
     run_training(configure(), tmp_path / "run")
