@@ -78,12 +78,12 @@ def run_demo(
         n_captions: captions of the corpus.
         n_scenes: pictures that are scored.
         split: which held-out pictures; hyper-parameters are chosen on ``val``.
-        settings: ``key=value`` settings over ``configs/protocols/demo.yaml``.
+        settings: ``key=value`` settings over ``configs/demo.yaml``.
     """
     place = Path(folder)
     corpus_path = place / "corpus.parquet"
     _build(place, corpus_path, n_captions)
-    config = load_config("tai_dpt", settings, resource("configs/protocols/demo.yaml"))
+    config = load_config("tai_dpt", settings, resource("configs/demo.yaml"))
     made = _Rows(place, corpus_path, config, say)
     say(f"{n_captions} captions of scenes that are never drawn; {len(made.sentences.groups)} of them name a class")
     rows = made.zero_shot() + [row for seed in seeds for row in made.trained(seed)]

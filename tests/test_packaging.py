@@ -18,7 +18,7 @@ SHIPPED = [
     "synonyms/coco2014.yaml",
     "synonyms/nuswide.yaml",
     "configs/methods/tai_dpt.yaml",
-    "configs/protocols/demo.yaml",
+    "configs/demo.yaml",
 ]
 
 

@@ -122,7 +122,7 @@ class _Made:
         self.train = self._corpus("train", texts[:N_TRAIN])
         self.held = self._corpus("held", texts[N_TRAIN:])
         self.all_held = self._corpus("held-all", texts[N_TRAIN:], keep_empty=True)
-        self.config = load_config("tai_dpt", SETTINGS, resource("configs/protocols/demo.yaml"))
+        self.config = load_config("tai_dpt", SETTINGS, resource("configs/demo.yaml"))
         self.backbone: Backbone = load_configured_backbone(self.config)
 
     def learners(self) -> list[tuple[str, Learner]]:
@@ -169,7 +169,7 @@ class _Made:
         return Scored(learner.name, image_samples(learner, pictures), listed, pictures.classnames)
 
     def _run(self, name: str, corpus: Path, *settings: str) -> Path:
-        config = load_config("tai_dpt", [*SETTINGS, *settings], resource("configs/protocols/demo.yaml"))
+        config = load_config("tai_dpt", [*SETTINGS, *settings], resource("configs/demo.yaml"))
         data = config.data.model_copy(update={"corpus": str(corpus.absolute())})
         run_training(config.model_copy(update={"data": data}), self.folder / name, say=_say)
         return self.folder / name

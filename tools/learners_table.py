@@ -88,7 +88,7 @@ def run(method: str, backbone: Backbone, seed: int, scored: MultiLabelImages, se
 
 def configured(method: str, settings: Sequence[str]) -> RunConfig:
     """The published settings of a method, under those of this table. Captions have those of the demo."""
-    own = resource("configs/protocols/demo.yaml") if method == "tai_dpt" else None
+    own = resource("configs/demo.yaml") if method == "tai_dpt" else None
     return load_config(method, [*SETTINGS.get(method, ()), *settings], own)
 
 
