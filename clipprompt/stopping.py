@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -20,9 +21,16 @@ class InterruptedRunError(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Remembers that a signal came."""
+    """Remembers that a signal came, and tells the request around it.
 
-    signum: int | None = None
+    Attributes:
+        signum: the signal, or None.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+        self._acts_at_once = False
 
     def raise_if_asked(self, message: str) -> None:
         """Ends the run if a signal came.
@@ -33,6 +41,34 @@ class StopRequest:
         if self.signum is not None:
             raise InterruptedRunError(self.signum, message)
 
+    @contextmanager
+    def at_once(self, message: str) -> Iterator[None]:
+        """While it is open a signal ends the run where it is, with ``message``: there is nothing to save."""
+        self.raise_if_asked(message)
+        self._acts_at_once, self._message = True, message
+        try:
+            yield
+        finally:
+            self._acts_at_once = False
+
+    def _watch(self) -> None:
+        self._before = {number: signal.getsignal(number) for number in _SIGNALS}
+        for number in _SIGNALS:
+            signal.signal(number, self._receive)
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        self.signum = signum
+        self._restore()
+        outer = getattr(self._before[signal.Signals(signum)], "__self__", None)
+        if isinstance(outer, StopRequest):
+            outer._receive(signum, frame)
+        if self._acts_at_once:
+            raise InterruptedRunError(signum, self._message)
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
@@ -41,17 +77,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request  # only the main thread may set handlers
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-
-    def remember(signum: int, frame: FrameType | None) -> None:
-        request.signum = signum
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    for number in _SIGNALS:
-        signal.signal(number, remember)
+    request._watch()
     try:
         yield request
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        request._restore()

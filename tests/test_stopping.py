@@ -24,6 +24,21 @@ def test_a_second_ctrl_c_acts_at_once() -> None:
         signal.raise_signal(signal.SIGINT)
 
 
+def test_a_request_inside_another_tells_it() -> None:
+    with stop_on_signals() as outer:
+        with stop_on_signals() as inner:
+            signal.raise_signal(signal.SIGTERM)
+        assert (inner.signum, outer.signum) == (signal.SIGTERM, signal.SIGTERM)
+
+
+def test_where_there_is_nothing_to_save_a_signal_acts_at_once() -> None:
+    with stop_on_signals() as stop:
+        with pytest.raises(InterruptedRunError, match=r"^while testing$"), stop.at_once("while testing"):
+            signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(InterruptedRunError, match=r"^again$"), stop.at_once("again"):
+            pytest.fail("it has been asked to stop")
+
+
 def test_the_handlers_are_put_back() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with stop_on_signals():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from clipprompt.training.run_folder import RunFolder, config_hash, open_run
 from clipprompt.training.sentences import load_sentences
 from clipprompt.training.source import Say, Source
 
+LoadBackbone = Callable[[RunConfig], Backbone]
+
 
 @dataclass(frozen=True)
 class RunResult(TrainResult):
@@ -37,7 +39,18 @@ class RunResult(TrainResult):
     skipped: tuple[str, ...] = ()
 
 
-def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = lambda _: None) -> RunResult | None:
+def load_configured_backbone(config: RunConfig) -> Backbone:
+    """Loads the backbone that a configuration names."""
+    b = config.backbone
+    return load_backbone(b.name, b.pretrained, device=b.device, precision=b.precision, image_size=b.image_size)
+
+
+def run_training(
+    config: RunConfig,
+    folder: str | os.PathLike[str],
+    say: Say = lambda _: None,
+    load: LoadBackbone = load_configured_backbone,
+) -> RunResult | None:
     """Trains what ``config`` says, in a run folder. One that is complete is left alone, one cut off is gone on with.
 
     With ``config.train.devices`` above 1, that many processes share it: started here, or by torchrun.
@@ -46,6 +59,7 @@ def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = l
         config: typed configuration; ``config.data.corpus`` or ``config.data.dataset`` must be set.
         folder: the run folder, made where there is none.
         say: takes messages for people; they also go to ``log.txt``.
+        load: gives the backbone, for runs that share one; processes that are started here load their own.
 
     Returns:
         What was done, or None if the folder was complete.
@@ -60,10 +74,10 @@ def run_training(config: RunConfig, folder: str | os.PathLike[str], say: Say = l
         result: RunResult | None = run_in_processes(run_training, (config, folder), config.train.devices, say)
         return result
     with quiet_unless_first():
-        return _run_here(_shared_by(n_processes, config), folder, say if is_first() else lambda _: None)
+        return _run_here(_shared_by(n_processes, config), folder, say if is_first() else lambda _: None, load)
 
 
-def _run_here(config: RunConfig, folder: str | os.PathLike[str], say: Say) -> RunResult | None:
+def _run_here(config: RunConfig, folder: str | os.PathLike[str], say: Say, load: LoadBackbone) -> RunResult | None:
     source = load_source(config)
     config = _pinned(config, "data", source.fingerprint())
     with open_run(folder, writes=is_first()) as run:
@@ -79,12 +93,14 @@ def _run_here(config: RunConfig, folder: str | os.PathLike[str], say: Say) -> Ru
             run.log(message)
 
         with stop_on_signals() as stop:
-            return _run(config, run, source, tell, stop)
+            return _run(config, run, source, tell, stop, load)
 
 
-def _run(config: RunConfig, run: RunFolder, source: Source, tell: Say, stop: StopRequest) -> RunResult:
+def _run(
+    config: RunConfig, run: RunFolder, source: Source, tell: Say, stop: StopRequest, load: LoadBackbone
+) -> RunResult:
     claim_device(config.backbone.device, config.train.devices)
-    learner = build_learner(config, source.classnames)
+    learner = build_learner(config, source.classnames, load)
     config = _pinned(config, "backbone", learner.backbone.fingerprint())
     run.claim(config)
     run.log(_describe_machine(learner))
@@ -177,20 +193,15 @@ def _refuse(wrong: bool, message: str) -> None:
         raise UserError(message)
 
 
-def build_learner(config: RunConfig, classnames: Sequence[str]) -> Learner:
+def build_learner(
+    config: RunConfig, classnames: Sequence[str], load: LoadBackbone = load_configured_backbone
+) -> Learner:
     """Loads the backbone and creates the learner with its untrained prompts.
 
     Raises:
         UserError: if the backbone cannot be loaded, or the learner cannot be used with it.
     """
-    backbone = load_configured_backbone(config)
-    return create_learner(config.method, backbone, classnames, seed=config.train.seed, **config.learner)
-
-
-def load_configured_backbone(config: RunConfig) -> Backbone:
-    """Loads the backbone that a configuration names."""
-    b = config.backbone
-    return load_backbone(b.name, b.pretrained, device=b.device, precision=b.precision, image_size=b.image_size)
+    return create_learner(config.method, load(config), classnames, seed=config.train.seed, **config.learner)
 
 
 def _pinned(config: RunConfig, section: str, fingerprint: str) -> RunConfig:

@@ -21,6 +21,7 @@ from clipprompt.config import RunConfig, dump_config, flat_config, read_config
 from clipprompt.errors import UserError
 from clipprompt.files import write_text
 
+LOG = "log.txt"
 _PROMPT_FILES = ("prompt.safetensors", "prompt.json")
 # Where things lie and how often is saved: these may change between a cut and its resumption.
 _FREE = (
@@ -37,6 +38,10 @@ _FREE = (
     "train.log_steps",
 )
 _FINGERPRINTS = ("backbone.fingerprint", "data.fingerprint")
+
+
+class InUseError(UserError):
+    """Another running process has the folder open."""
 
 
 class RunFolder:
@@ -98,7 +103,7 @@ class RunFolder:
         """Adds a line with the time to ``log.txt``; a full disk does not end the run here."""
         if not self.writes:
             return
-        with contextlib.suppress(OSError), (self.path / "log.txt").open("a", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), (self.path / LOG).open("a", encoding="utf-8") as file:
             file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {message}\n")
 
 
@@ -122,7 +127,8 @@ def open_run(path: str | os.PathLike[str], writes: bool = True) -> Iterator[RunF
         writes: False for a process that shares the run of another, which has the folder open.
 
     Raises:
-        UserError: if it cannot be made, holds something else, or is in use by another process.
+        UserError: if it cannot be made or holds something else.
+        InUseError: if another process has it open.
     """
     folder = Path(path)
     if not writes:
@@ -130,34 +136,41 @@ def open_run(path: str | os.PathLike[str], writes: bool = True) -> Iterator[RunF
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        present = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+        present = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")} - {LOG}
     except OSError as error:
         raise UserError(f"cannot use {folder} as a run folder: {error.strerror or error}") from error
     if present and "config.yaml" not in present:
         raise UserError(f"{folder} is not empty and not a run folder (no config.yaml); choose another with -o")
-    with _locked(folder):
+    with locked(folder, ".lock"):
         for torn in [*folder.glob(".*.part"), *folder.glob("checkpoints/.*.part")]:
             torn.unlink(missing_ok=True)  # half-written files of a killed run; nobody else writes here now
         yield RunFolder(folder)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    # The system drops the lock with the process, however it ends, so a killed run leaves nothing to clean up.
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Keeps other processes out of a folder, by a file ``name`` in it.
+
+    The system drops the lock with the process, however it ends, so a killed run leaves nothing to clean up.
+
+    Raises:
+        UserError: if the folder cannot be written to.
+        InUseError: if another process is inside.
+    """
     try:
         import fcntl
     except ImportError:  # not on Windows; there, two runs in one folder are the user's care
         yield
         return
     try:
-        file = (folder / ".lock").open("w")
+        file = (folder / name).open("w")
     except OSError as error:
         raise UserError(f"cannot write in {folder}: {error.strerror or error}") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{folder} is in use by another running process") from error
+            raise InUseError(f"{folder} is in use by another running process") from error
         except OSError:
             pass  # a file system without locks
         yield
