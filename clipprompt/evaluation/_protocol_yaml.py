@@ -1,0 +1,132 @@
+"""A protocol as its file says it: what is learnt, what is tested, and the published settings of each method."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from clipprompt._config_errors import describe_validation
+from clipprompt._yaml import read_mapping
+from clipprompt.errors import UserError, nearest
+from clipprompt.learners import list_learners
+from clipprompt.resources import resource
+
+Subset = Literal["all", "base", "novel"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Rule(_Section):
+    """Settings of a method, for some sets and shots or for all."""
+
+    datasets: list[str] = Field(default=[], description="sets that it is learnt from; none = any")
+    shots: list[int] = Field(default=[], description="pictures of each class; none = any number")
+    set: dict[str, Any] = Field(description="keys of the configuration, such as train.epochs, with their values")
+
+    def holds(self, dataset: str, shots: int | None) -> bool:
+        """Whether it is meant for these."""
+        return (not self.datasets or dataset in self.datasets) and (not self.shots or shots in self.shots)
+
+
+class BackboneChoice(_Section):
+    """The CLIP that is used where none is named."""
+
+    name: str = Field(description="as backbone.name of a configuration")
+    pretrained: str | None = Field(default=None, description="as backbone.pretrained")
+
+    def settings(self) -> list[str]:
+        """It as ``key=value``."""
+        tag = [] if self.pretrained is None else [f"backbone.pretrained={json.dumps(self.pretrained)}"]
+        return [f"backbone.name={json.dumps(self.name)}", *tag]
+
+
+class Drawn(_Section):
+    """What stands in place of the protocol's own where all sets are drawn ones."""
+
+    source: str | None = Field(default=None, description="set that is learnt from, where the protocol has one")
+    settings_of: str | None = Field(default=None, description="protocol whose drawn backbone and settings are taken")
+    backbone: BackboneChoice = Field(default=BackboneChoice(name="mini-vit"), description="the CLIP")
+    settings: dict[str, list[Rule]] = Field(default={}, description="rules by method")
+
+
+class Protocol(_Section):
+    """What is learnt, and what is tested.
+
+    ``name`` is the file's; the other fields are its keys.
+    """
+
+    name: str = Field(description="of its file")
+    subset: Literal["all", "base"] = Field(description="classes to learn")
+    shots: list[int] = Field(description="pictures of each class to learn from, one run each; none = no training")
+    seeds: list[int] = Field(default=[1], description="one run each")
+    source: str | None = Field(default=None, description="set that is learnt from; none = each set its own")
+    tests: list[Subset] = Field(min_length=1, description="classes to tell apart, one test each")
+    datasets: list[str] = Field(min_length=1, description="sets that are tested on where none are named")
+    backbone: BackboneChoice = Field(description="the CLIP")
+    settings: dict[str, list[Rule]] = Field(default={}, description="rules by method, over configs/methods")
+    drawn: Drawn = Field(default=Drawn(), description="the same for drawn sets")
+
+    @property
+    def learns(self) -> bool:
+        """Whether anything is learnt."""
+        return bool(self.shots)
+
+    @property
+    def halves_classes(self) -> bool:
+        """Whether base and novel classes are told from each other."""
+        return self.subset != "all" or self.tests != ["all"]
+
+
+def list_protocols() -> list[str]:
+    """Names of all protocols, sorted: the files of ``configs/protocols``."""
+    return sorted(path.stem for path in resource("configs/protocols").glob("*.yaml"))
+
+
+def load_protocol(name: str) -> Protocol:
+    """The protocol of a name.
+
+    Raises:
+        UserError: for an unknown one, with the nearest suggested.
+    """
+    known = list_protocols()
+    if name not in known:
+        raise UserError(f"there is no protocol {name!r}{nearest(name, known)}; choose one of {', '.join(known)}")
+    return read_protocol(resource(f"configs/protocols/{name}.yaml"))
+
+
+def read_protocol(path: Path) -> Protocol:
+    """Reads a protocol from a file.
+
+    Raises:
+        UserError: naming the file, the key and what is wrong with it.
+    """
+    tree = read_mapping(path)
+    try:
+        protocol = Protocol.model_validate({**tree, "name": path.stem})
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe_validation(error, '', Protocol)}") from error
+    for method in (*protocol.settings, *protocol.drawn.settings):
+        if method not in list_learners():
+            raise UserError(f"{path}: there is no method {method!r}{nearest(method, list_learners())}")
+    if (other := protocol.drawn.settings_of) is None:
+        return protocol
+    if other == path.stem:
+        raise UserError(f"{path}: drawn.settings_of is the protocol itself; leave it out")
+    theirs = load_protocol(other).drawn
+    drawn = protocol.drawn.model_copy(update={"backbone": theirs.backbone, "settings": theirs.settings})
+    return protocol.model_copy(update={"drawn": drawn})
+
+
+def settings_for(rules: dict[str, list[Rule]], method: str, dataset: str, shots: int | None) -> Iterator[str]:
+    """The settings of a method as ``key=value``, each key once, with the value of the last rule that holds."""
+    found: dict[str, Any] = {}
+    for rule in rules.get(method, ()):
+        if rule.holds(dataset, shots):
+            found |= rule.set
+    yield from (f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in found.items())
