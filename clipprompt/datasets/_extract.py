@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
+import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
+from clipprompt.datasets._fetch import check_room
 from clipprompt.errors import UserError
+from clipprompt.printable import printable
+
+LeaveOut = Callable[[str], bool]
+"""Says of a file's name in an archive whether it stays there."""
 
 _LISTS = "ImageSets"
+# The last is for a password and for a compression that is not known.
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError)
 
 
 def extract(archive: Path, folder: Path, workshop: Path) -> None:
@@ -24,44 +35,84 @@ def extract(archive: Path, folder: Path, workshop: Path) -> None:
     Raises:
         UserError: if the archive is broken, leads out of ``folder``, or the disk is full; nothing is moved then.
     """
-    from torchvision.datasets.utils import extract_archive
+    with unpacked(archive, workshop) as (beside, _):
+        move(beside, folder, last=lambda name: name == _LISTS)
 
+
+@contextmanager
+def unpacked(archive: Path, workshop: Path, leave_out: LeaveOut | None = None) -> Iterator[tuple[Path, int]]:
+    """Unpacks ``archive`` in a folder that is removed at the end of the block.
+
+    Args:
+        archive: tar or zip; it holds files and folders alone, no links.
+        workshop: the folder to unpack in.
+        leave_out: which files are not unpacked.
+
+    Yields:
+        The folder, and how many files were left out.
+
+    Raises:
+        UserError: if the archive is broken or leads out of the folder, or the disk is full, also inside the block.
+    """
     beside = workshop / f"{archive.name}.unpacking"
     shutil.rmtree(beside, ignore_errors=True)
+    unpack = _unpack_zip if archive.suffix == ".zip" else _unpack_tar
     try:
-        for name in _names(archive):
-            if _leads_out(name):
-                raise UserError(f"{archive}: {name!r} would be written outside {folder}; nothing was unpacked")
-        beside.mkdir()
-        extract_archive(archive, beside)
-        _move(beside, folder)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        n_left_out = unpack(archive, beside, leave_out or (lambda _: False))
+        beside.mkdir(exist_ok=True)
+        yield beside, n_left_out
+    except _BROKEN as error:
         raise UserError(f"cannot unpack {archive}: {getattr(error, 'strerror', None) or error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _names(archive: Path) -> Iterator[str]:
-    if archive.suffix == ".zip":
-        with zipfile.ZipFile(archive) as zipped:
-            yield from zipped.namelist()
+def move(source: Path, target: Path, last: Callable[[str], bool]) -> None:
+    """Moves what is in ``source`` into ``target``: whole folders where they are new, or file by file.
+
+    Args:
+        source: a folder on the same disk.
+        target: a folder, or none yet.
+        last: the names of files and folders that go after all beside them.
+    """
+    if not target.exists():
+        source.replace(target)
         return
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if not (member.isfile() or member.isdir()):
-                raise UserError(f"{archive}: {member.name!r} is a link or a device; nothing was unpacked")
-            yield member.name
-
-
-def _leads_out(name: str) -> bool:
-    parts = PureWindowsPath(name)  # splits at both kinds of slashes, knows drives
-    return ".." in parts.parts or bool(parts.anchor) or PurePosixPath(name).is_absolute()
-
-
-def _move(source: Path, target: Path) -> None:
-    for entry in sorted(source.iterdir(), key=lambda entry: (entry.name == _LISTS, entry.name)):
+    for entry in sorted(source.iterdir(), key=lambda entry: (last(entry.name), entry.name)):
         place = target / entry.name
         if entry.is_dir() and place.is_dir():
-            _move(entry, place)
+            move(entry, place, last)
         else:
             entry.replace(place)
+
+
+def _unpack_zip(archive: Path, beside: Path, leave_out: LeaveOut) -> int:
+    with zipfile.ZipFile(archive) as zipped:
+        members = zipped.infolist()
+        for member in members:
+            _check_member(archive, member.filename, is_plain=not stat.S_ISLNK(member.external_attr >> 16))
+        kept = [member for member in members if not leave_out(member.filename)]
+        check_room(beside.parent, sum(member.file_size for member in kept))
+        zipped.extractall(beside, kept)
+    return len(members) - len(kept)
+
+
+def _unpack_tar(archive: Path, beside: Path, leave_out: LeaveOut) -> int:
+    filters: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    with tarfile.open(archive) as tar:
+        members = tar.getmembers()
+        for member in members:
+            _check_member(archive, member.name, is_plain=member.isfile() or member.isdir())
+        kept = [member for member in members if not leave_out(member.name)]
+        check_room(beside.parent, sum(member.size for member in kept))
+        tar.extractall(beside, kept, **filters)
+    return len(members) - len(kept)
+
+
+def _check_member(archive: Path, name: str, is_plain: bool) -> None:
+    shown = printable(name)
+    if not is_plain:
+        raise UserError(f"{archive}: {shown!r} is a link or a device; nothing was unpacked")
+    parts = PureWindowsPath(name)  # splits at both kinds of slashes, knows drives
+    if ".." in parts.parts or parts.anchor or PurePosixPath(name).is_absolute():
+        raise UserError(f"{archive}: {shown!r} would be written outside its folder; nothing was unpacked")

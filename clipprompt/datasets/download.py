@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 from clipprompt.datasets._checks import MissingPicturesError
 from clipprompt.datasets._extract import extract
-from clipprompt.datasets._fetch import fetch
+from clipprompt.datasets._fetch import fetch, has_digest
+from clipprompt.datasets._workshop import workshop
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.datasets.select import load_dataset, parse_named
 from clipprompt.datasets.specifications import Archive
 from clipprompt.datasets.voc import find_voc
 from clipprompt.errors import UserError
-
-WORKSHOP = ".clipprompt-download"
-"""The folder below ``--root`` where parts and archives lie until they are unpacked."""
 
 Report = Callable[[str, int, "int | None"], None]
 """Is told what is being done, and how many bytes of how many are there."""
@@ -48,7 +44,7 @@ def download_dataset(
         raise UserError(f"--mirror {mirror} is not an address; it begins with http:// or https://")
     archives = [archive for archive in specification.archives if split in archive.splits]
     folder = _home(specification.name, Path(root))
-    with _workshop(folder, [_address(archive)[0] for archive in archives]) as workshop:
+    with workshop(folder, [_name(_address(archive)[0]) for archive in archives]) as inside:
         while True:
             try:
                 return load_dataset(f"{specification.name}:{split}", root=root)
@@ -58,7 +54,7 @@ def download_dataset(
                 if not needed:  # fetched, and still not whole
                     raise
             for archive in needed:
-                _get(archive, folder, workshop, mirror, keep_archives, report or (lambda *_: None))
+                _get(archive, folder, inside, mirror, keep_archives, report or (lambda *_: None))
                 archives.remove(archive)
 
 
@@ -75,50 +71,22 @@ def _home(name: str, root: Path) -> Path:
     return base.resolve().parent.parent
 
 
-@contextlib.contextmanager
-def _workshop(folder: Path, urls: Sequence[str]) -> Iterator[Path]:
-    """A hidden folder for parts and archives, for one download at a time.
-
-    When all went well, what belongs to ``urls`` is removed, also what a killed run left; parts of other splits stay.
-    """
-    from filelock import FileLock, Timeout
-
-    workshop = folder / WORKSHOP
-    try:
-        workshop.mkdir(parents=True, exist_ok=True)
-        with FileLock(workshop / "lock", timeout=0):
-            try:
-                yield workshop
-                for name in map(_name, urls):
-                    (workshop / name).unlink(missing_ok=True)
-                    (workshop / f"{name}.part").unlink(missing_ok=True)
-            finally:
-                if all(path.name == "lock" for path in workshop.iterdir()):
-                    shutil.rmtree(workshop, ignore_errors=True)
-    except Timeout as error:
-        raise UserError(f"another download into {folder} is at work; wait for it, or stop it") from error
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror or error}") from error
-
-
-def _get(archive: Archive, folder: Path, workshop: Path, mirror: str | None, keep: bool, report: Report) -> None:
-    from torchvision.datasets.utils import check_integrity
-
+def _get(archive: Archive, folder: Path, inside: Path, mirror: str | None, keep: bool, report: Report) -> None:
     url, md5 = _address(archive)
     name = _name(url)
     given = folder / name
     if given.exists():  # brought by the user, to whom it belongs
-        if not check_integrity(given, md5):
+        if not has_digest(given, md5):
             raise UserError(f"{given} is not the official archive: its MD5 is not {md5}; move it away")
         report(f"Unpacking {name}", 0, None)
-        extract(given, folder, workshop)
+        extract(given, folder, inside)
         return
     if mirror is not None:
         url = f"{mirror.rstrip('/')}/{name}"
-    target = workshop / name
+    target = inside / name
     fetch(url, target, md5, lambda done, total: report(f"Fetching {name}", done, total))
     report(f"Unpacking {name}", 0, None)
-    extract(target, folder, workshop)
+    extract(target, folder, inside)
     if keep:
         target.replace(given)
 

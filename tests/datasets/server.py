@@ -24,6 +24,8 @@ class Server:
         shift: by how many bytes ranges begin too late.
         says_length: whether answers have a Content-Length.
         asked: (name, Range header) of every request.
+        tokens: the Authorization header of every request.
+        moved: the address to which requests are sent on.
     """
 
     def __init__(self) -> None:
@@ -37,6 +39,8 @@ class Server:
         self.shift = 0
         self.says_length = True
         self.asked: list[tuple[str, str | None]] = []
+        self.tokens: list[str | None] = []
+        self.moved = ""
         self.url = ""
 
 
@@ -49,6 +53,12 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             name = PurePosixPath(self.path).name
             wanted = self.headers.get("Range")
             server.asked.append((name, wanted))
+            server.tokens.append(self.headers.get("Authorization"))
+            if server.moved:
+                self.send_response(302)
+                self.send_header("Location", f"{server.moved}/{name}")
+                self.end_headers()
+                return
             if server.passing > 0:
                 server.passing -= 1
                 self.send_error(503)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from clipprompt.datasets import load_dataset
-from clipprompt.datasets.download import WORKSHOP, download_dataset
+from clipprompt.datasets._workshop import WORKSHOP
+from clipprompt.datasets.download import download_dataset
 from clipprompt.datasets.specifications import SPECIFICATIONS
 from clipprompt.errors import UserError
 from tests.datasets.archives import coco_archives, known, use, voc_archives

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import io
+import stat
 import tarfile
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -108,3 +110,44 @@ def test_remains_of_a_killed_run_are_swept(tmp_path: Path) -> None:
     (tmp_path / "a.zip.unpacking" / "half.txt").write_text("half")
     extract(archive, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip", "new.txt"]
+
+
+def test_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    member = zipfile.ZipInfo("passwd")
+    member.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zipped:
+        zipped.writestr(member, "/etc/passwd")
+    with pytest.raises(UserError, match="'passwd' is a link or a device"):
+        extract(tmp_path / "a.zip", tmp_path)
+
+
+def test_zip_with_a_password_is_one_line(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "a.zip", ["x.txt"])
+    content = bytearray(archive.read_bytes())
+    content[6] |= 1  # the flag in the file's own header
+    content[content.rindex(b"PK\x01\x02") + 8] |= 1  # and in the list at the end
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match=r"cannot unpack .*password"):
+        extract(archive, tmp_path)
+
+
+@pytest.mark.parametrize(("make", "name"), [(zip_of, "a.zip"), (tar_of, "a.tar")])
+def test_what_the_disk_has_no_room_for_is_not_begun(
+    tmp_path: Path,
+    make,  # type: ignore[no-untyped-def]
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive = make(tmp_path / name, ["x" * 90])
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=89))
+    with pytest.raises(UserError, match="0 MB are needed to unpack"):
+        extract(archive, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("make", "name"), [(zip_of, "a.zip"), (tar_of, "a.tar")])
+def test_what_is_left_out_is_not_written(tmp_path: Path, make, name: str) -> None:  # type: ignore[no-untyped-def]
+    archive = make(tmp_path / name, ["a.jpg", "few/1.pkl", "few/2.pkl"])
+    with _extract.unpacked(archive, tmp_path, lambda name: name.endswith(".pkl")) as (beside, n_left_out):
+        assert (files(beside), n_left_out) == ({"a.jpg": "a.jpg"}, 2)
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -85,6 +85,25 @@ def test_server_that_begins_elsewhere_is_asked_for_all(server: Server, target: P
     assert target.read_bytes() == CONTENT
 
 
+def test_sha256_vouches_as_well(server: Server, target: Path) -> None:
+    fetch(f"{server.url}/a.zip", target, hashlib.sha256(CONTENT).hexdigest(), lambda *_: None)
+    assert target.read_bytes() == CONTENT
+    server.files["a.zip"] = b"others"
+    target.unlink()
+    with pytest.raises(UserError, match=r"its SHA-256 is not [0-9a-f]{64}; what was fetched is deleted"):
+        fetch(f"{server.url}/a.zip", target, hashlib.sha256(CONTENT).hexdigest(), lambda *_: None)
+
+
+def test_token_is_for_the_first_address_alone(server: Server, target: Path) -> None:
+    target.with_name("a.zip.part").write_bytes(CONTENT[:70_000])
+    with serve() as hub:
+        hub.moved = server.url
+        fetch(f"{hub.url}/a.zip", target, MD5, lambda *_: None, headers={"authorization": "Bearer secret"})
+        assert hub.tokens == ["Bearer secret"]
+    assert (server.tokens, server.asked) == ([None], [("a.zip", "bytes=70000-")])
+    assert target.read_bytes() == CONTENT
+
+
 def test_length_need_not_be_said(server: Server, target: Path) -> None:
     server.says_length = False
     assert get(server, target)[-1] == (len(CONTENT), None)
