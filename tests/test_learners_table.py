@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from clipprompt.backbone import load_backbone
-from clipprompt.datasets.objects import load_objects
 from clipprompt.learners import create_learner, list_learners
 from clipprompt.mini.scenes import VOC_CLASSES
 from tools import learners_table
@@ -16,7 +15,7 @@ def test_settings_are_those_of_learners_and_their_configurations_are_valid() -> 
 
 
 def test_accuracy_is_the_part_of_pictures_whose_class_comes_first() -> None:
-    pictures = load_objects("val", 40, classnames=VOC_CLASSES)
+    pictures = learners_table.objects("val", 40)
     learner = create_learner("zero_shot", load_backbone("mini", device="cpu"), VOC_CLASSES)
     transform = learner.backbone.preprocess
     assert transform is not None
