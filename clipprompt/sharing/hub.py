@@ -20,6 +20,7 @@ from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
 from clipprompt import __version__
 from clipprompt.errors import UserError
+from clipprompt.hub_errors import one_line
 from clipprompt.sharing._folder import (
     CALIBRATION,
     CARD,
@@ -29,7 +30,6 @@ from clipprompt.sharing._folder import (
     check_replaceable,
     move_into_place,
 )
-from clipprompt.sharing._hub_errors import one_line
 from clipprompt.sharing._outgoing import outgoing_files
 
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*/[A-Za-z0-9_][A-Za-z0-9_.-]*")

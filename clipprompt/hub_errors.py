@@ -56,6 +56,8 @@ def _refused(repo: str, endpoint: str, error: HfHubHTTPError) -> str:
     if status == 401:
         return f"{endpoint} does not know your token: log in with `hf auth login`, or set HF_TOKEN"
     if status == 403:
+        if error.response.request.method in ("GET", "HEAD"):
+            return f"your token may not read {repo}: ask for access on its page, or use another token"
         return f"your token may not write to {repo}: use one with write access to {repo.partition('/')[0]}"
     return f"{endpoint} answers {status} for {repo}: {error.server_message or _first(error)}"
 
