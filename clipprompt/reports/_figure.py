@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from clipprompt.errors import UserError, nearest
 from clipprompt.files import replace_file
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette: told apart with every common kind of colour blindness.
 BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
 LIGHT_BLUE = "#A6CDE8"
-INK, GREY, SILVER, PAPER = "#222222", "#6B6F76", "#BFC5CC", "#F2F3F5"
+INK, GREY, SILVER, LINE, PAPER = "#222222", "#6B6F76", "#BFC5CC", "#E2E2E2", "#F2F3F5"
 MARKS = (("o", ORANGE), ("s", GREEN), ("D", PURPLE), ("^", VERMILION), ("v", SKY), ("P", INK))
 FORMATS = ("png", "pdf", "svg")
 
@@ -62,4 +63,25 @@ def save_figure(figure: Figure, path: str | Path, dpi: int = 130) -> None:
     """
     ending = check_path(path)
     with replace_file(path) as part:
-        figure.savefig(part, format=ending, dpi=dpi)
+        draw_to(figure, part, ending, dpi)
+
+
+def draw_to(
+    figure: Figure, file: str | Path | IO[bytes], ending: str, dpi: int = 130, *, text_as_paths: bool = True
+) -> None:
+    """Draws the figure; equal figures make equal bytes.
+
+    Args:
+        figure: to be drawn.
+        file: a path or an open file.
+        ending: png, pdf or svg.
+        dpi: dots of an inch of a png.
+        text_as_paths: in an svg, draw letters, so that no font is needed; otherwise leave them to the reader's.
+    """
+    import matplotlib as mpl
+
+    dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+    settings: dict[str, Any] = {"svg.hashsalt": "clipprompt", "svg.fonttype": "path" if text_as_paths else "none"}
+    with mpl.rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # of a script that the font lacks: a box
+        figure.savefig(file, format=ending, dpi=dpi, metadata=dates.get(ending))

@@ -117,3 +117,10 @@ plot_tagged_images([Image.new("RGB", (9, 9))], ["a"], np.ones((1, 1)), np.ones((
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("ending", ["svg", "pdf", "png"])
+def test_equal_pictures_are_equal_bytes(tmp_path: Path, make_record: Make, ending: str) -> None:
+    for name in ("one", "two"):
+        plot_average_precision([make_record()], tmp_path / f"{name}.{ending}")
+    assert (tmp_path / f"one.{ending}").read_bytes() == (tmp_path / f"two.{ending}").read_bytes()
