@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
+from clipprompt._yaml import read_mapping
 from clipprompt.errors import UserError
 from clipprompt.printable import to_json
+from clipprompt.resources import resource
 
 Record = Mapping[str, Any]
 Run = tuple[int, int | None]
@@ -26,16 +29,32 @@ _NO_SETTING = {
     ),
 }
 _SETTINGS_OF_DATA = {"data.augment"}
-PER_DATASET = ("train.epochs", "learner.templates")
+TEMPLATES, OWN = "learner.templates", "{dataset}"
+PER_DATASET = ("train.epochs", TEMPLATES)
 """Settings that protocols give by data set: they tell rows apart only where one set was run with several values."""
 
 
 def settings_of(record: Record) -> dict[str, Any]:
-    """The options that can change a result; templates that are called as the record's own set are ``{dataset}``."""
+    """The options that can change a result; hand-written sentences of the record's own set are ``{dataset}``."""
     settings = {key: value for key, value in record["options"].items() if _is_setting(key)}
-    if settings.get("learner.templates") in ([record["dataset"]], [record["trained_on"]]):
-        settings["learner.templates"] = ["{dataset}"]
+    if settings.get(TEMPLATES) in [form for name in (record["dataset"], record["trained_on"]) for form in _own(name)]:
+        settings[TEMPLATES] = [OWN]
     return settings
+
+
+def hand_written(dataset: str) -> str:
+    """CoOp's sentence for a set, or the plain one."""
+    return _sentences().get(dataset, "a photo of a {}.")
+
+
+def _own(dataset: str | None) -> list[list[str]]:
+    """How templates say that they are a set's own: by its name, or by the sentence."""
+    return [] if dataset is None else [[dataset], [hand_written(dataset)]]
+
+
+@cache
+def _sentences() -> dict[str, str]:
+    return read_mapping(resource("configs/templates/datasets.yaml"))
 
 
 def _is_setting(key: str) -> bool:

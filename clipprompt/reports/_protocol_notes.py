@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 HIGH_VARIANCE = ("eurosat", "dtd", "fgvc_aircraft")
 """Sets on which single runs of one method are known to differ by many percent."""
-_FLAG = "high-variance set: seeds, precision and libraries alone move it by several percent"
+_FLAG = "high-variance set: runs of one method can lie several percent apart"
 _HM = (
     "HM: harmonic mean of mean base and mean novel accuracy{average}; "
     "its ± is the deviation of the harmonic means of the single runs"

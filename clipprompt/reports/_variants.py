@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipprompt.printable import printable
-from clipprompt.reports._comparable import PER_DATASET, Record, settings_of
+from clipprompt.reports._comparable import PER_DATASET, TEMPLATES, Record, settings_of
 
 # Methods in the order of publication; any other comes after them.
 _METHODS = ("zero_shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple", "promptsrc")
@@ -68,7 +68,17 @@ def _told_apart(traits: dict[str, Any], records: Sequence[Record]) -> list[Group
         for key in PER_DATASET:
             values[key, record["dataset"], record["shots"]].add(json.dumps(settings.get(key)))
     keys = sorted({key for (key, *_), found in values.items() if len(found) > 1})
-    return _grouped(records, lambda record: {**traits, **{key: settings_of(record).get(key) for key in keys}})
+    groups = _grouped(records, lambda record: {**traits, **{key: settings_of(record).get(key) for key in keys}})
+    return [(found, [*group, *_also(found, group, records)]) for found, group in groups]
+
+
+def _also(traits: Mapping[str, Any], group: Sequence[Record], records: Sequence[Record]) -> list[Record]:
+    """On sets whose own sentence is the row's, one record stands for both rows."""
+    wanted = {key: traits[key] for key in PER_DATASET if key in traits}
+    if TEMPLATES not in wanted:
+        return []
+    seen = [record for record in records if wanted == {key: record["options"].get(key) for key in wanted}]
+    return [record for record in seen if record not in group]
 
 
 def _traits(record: Record) -> dict[str, Any]:

@@ -41,10 +41,10 @@ def load_published(dataset: str, backbone: str | None = None) -> dict[tuple[str,
     check_published(dataset)
     found = {
         (row["method"], row["branch"]): Published(row["name"], float(row[dataset]), row["backbone"])
-        for row in _read(_TABLE_1)
+        for row in read_published(_TABLE_1)
     }
-    for row in _read(_OTHERS) if backbone is not None else ():
-        if row[dataset] and _same_backbone(row["backbone"], backbone or ""):
+    for row in read_published(_OTHERS) if backbone is not None else ():
+        if row[dataset] and same_backbone(row["backbone"], backbone or ""):
             found[row["name"], ""] = Published(
                 f"{row['name']}, {row['backbone']}", float(row[dataset]), row["backbone"]
             )
@@ -62,10 +62,12 @@ def check_published(dataset: str) -> None:
         raise UserError(f"no published numbers for {dataset!r}{hint}; there are some for {', '.join(DATASETS)}")
 
 
-def _read(name: str) -> list[dict[str, str]]:
+def read_published(name: str) -> list[dict[str, str]]:
+    """The lines of a file of ``configs/published``."""
     with resource(f"configs/published/{name}").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
-def _same_backbone(printed: str, name: str) -> bool:
+def same_backbone(printed: str, name: str) -> bool:
+    """Whether a paper's ``ViT-B/16`` is what open_clip calls ``name``."""
     return printed.replace("/", "-").lower() == name.replace("/", "-").removesuffix("-quickgelu").lower()
