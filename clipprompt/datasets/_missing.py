@@ -11,14 +11,14 @@ from clipprompt.printable import printable
 
 
 def settle_missing(
-    dataset: MultiLabelImages, where: Path, entry: Callable[[int], str], skip_missing: bool
+    dataset: MultiLabelImages, where: str | Path, entry: Callable[[int], str], skip_missing: bool
 ) -> MultiLabelImages:
     """Checks that every picture of a set is a file.
 
     Args:
         dataset: a set whose items are paths.
-        where: the file that lists them.
-        entry: what to call the entry at an index in the message, such as ``line 7``.
+        where: the file, or the set, that lists them.
+        entry: what to call the entry at an index in the message, such as ``line 7`` or ``train``.
         skip_missing: leaves missing pictures out and notes how many, in place of an error.
 
     Raises:

@@ -13,7 +13,8 @@ column, of 1 present, 0 absent, -1 unknown. The path column may also be called `
     {"path": "a.jpg", "labels": ["cat", "red bus"]}
     {"path": "sub/b.png", "labels": {"dog": -1}}
 
-where a class that an object does not name is absent. Files are UTF-8.
+where a class that an object does not name is absent. Beside one column of labels there may be one called ``split``, of
+train, val and test (in JSON lines ``"split": "train"``). Files are UTF-8.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from clipprompt.datasets._checks import check_folder, plain_name
-from clipprompt.datasets._label_files import Entry, read_entries
+from clipprompt.datasets._label_files import SPLIT_WORDS, Entry, check_unique, read_entries
 from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets.images import ABSENT, MultiLabelImages
 from clipprompt.errors import UserError, nearest
@@ -36,6 +37,7 @@ def load_labels(
     table: str | Path,
     images: str | Path | None = None,
     *,
+    split: str = "",
     classnames: Sequence[str] | None = None,
     skip_missing: bool = False,
     name: str | None = None,
@@ -45,6 +47,7 @@ def load_labels(
     Args:
         table: a file ending in ``.csv``, ``.tsv`` or ``.jsonl``.
         images: the folder that its paths are relative to; by default the table's own.
+        split: which one is meant, where the table has a column of them.
         classnames: the classes and their order. By default those of the header, or in alphabetical order all that
             the table names.
         skip_missing: leaves out images whose picture is missing, and notes how many.
@@ -57,26 +60,43 @@ def load_labels(
     folder = Path(images) if images is not None else path.parent
     check_folder(folder)
     columns, entries = read_entries(path)
-    _check_unique(path, entries)
-    named = columns or tuple(sorted({label for entry in entries for label in entry.labels}))
+    check_unique(path, entries)
+    named = columns or tuple(sorted({label for entry in entries for label in entry.labels}))  # of all splits
+    splits = _splits(entries)
+    entries = _of_split(path, entries, split)
     classes = tuple(classnames) if classnames is not None else named
     dataset = MultiLabelImages(
-        name=name or printable(path.stem),
+        name=name or f"{printable(path.stem)}{':' if splits else ''}{split}",
         items=[folder / entry.path for entry in entries],
         classnames=classes,
         targets=_targets(path, entries, classes, columns),
         ids=tuple(entry.path for entry in entries),
+        options={"split": split} if splits else {},
     )
     return settle_missing(dataset, path, lambda index: f"line {entries[index].line}", skip_missing)
 
 
-def _check_unique(path: Path, entries: Sequence[Entry]) -> None:
-    if not entries:
-        raise UserError(f"{path} lists no image")
-    lines: dict[str, int] = {}
-    for entry in entries:
-        if (before := lines.setdefault(entry.path, entry.line)) != entry.line:
-            raise UserError(f"{path}, line {entry.line}: {entry.path} is already in line {before}")
+def table_splits(table: str | Path) -> tuple[str, ...]:
+    """The splits that a table names; none where it has no column of them.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    return _splits(read_entries(Path(table))[1])
+
+
+def _splits(entries: Sequence[Entry]) -> tuple[str, ...]:
+    return tuple(split for split in dict.fromkeys(SPLIT_WORDS.values()) if any(e.split == split for e in entries))
+
+
+def _of_split(path: Path, entries: list[Entry], split: str) -> list[Entry]:
+    splits = _splits(entries)
+    if split and not splits:
+        raise UserError(f"{path} has no column 'split', so it has no split {split!r}; leave out :{split}")
+    if splits and SPLIT_WORDS.get(split) not in splits:
+        what = f"has no split {split!r}" if split else "holds splits"
+        raise UserError(f"{path} {what}; choose one of {', '.join(f'{path}:{name}' for name in splits)}")
+    return [entry for entry in entries if not splits or entry.split == SPLIT_WORDS[split]]
 
 
 def _targets(

@@ -1,0 +1,144 @@
+"""Data of one's own with one class to each picture: a folder of class folders, or a table of labels.
+
+    photos/cat/a.jpg              path,label            path,label,split
+    photos/train/cat/a.jpg        a.jpg,cat             a.jpg,cat,train
+
+What says its parts (on folders: train, val, test; in a table: the column ``split``) keeps them. What does not is split
+as CoOp does where the authors of a set give no split: 50, 20 and 30 of a hundred pictures of each class. The draw is
+seeded by :data:`SPLIT_SEED` and the class's name, so that a picture or a class more changes no other class's parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from clipprompt.datasets._checks import check_folder, first_repeated, plain_name
+from clipprompt.datasets._label_files import SPLIT_WORDS, TABLES, Entry, check_unique, read_entries
+from clipprompt.datasets.classification.sets import PARTS, ClassificationSet, Sample
+from clipprompt.datasets.folders import find_splits, load_class_folders
+from clipprompt.datasets.images import PRESENT, UNKNOWN
+from clipprompt.errors import UserError
+from clipprompt.printable import printable
+
+SPLIT_SEED = 1
+_TRAIN, _VAL = 0.5, 0.2
+
+
+def is_own(spec: str) -> bool:
+    """Whether ``spec`` reads as data of one's own: the path of a table or a folder."""
+    path = Path(spec.removeprefix("folder:"))
+    return path.suffix.lower() in TABLES or path.exists() or "/" in spec
+
+
+def load_own(spec: str, images: str | Path | None = None) -> ClassificationSet:
+    """Reads a folder of class folders, or a table. No picture is opened, or looked for in a table's case.
+
+    Args:
+        spec: a folder, or a ``.csv``, ``.tsv`` or ``.jsonl`` file.
+        images: the folder that a table's paths are relative to; by default the table's own.
+
+    Raises:
+        UserError: naming the folder, or the line, of what is wrong.
+    """
+    path = Path(spec.removeprefix("folder:"))
+    if path.suffix.lower() in TABLES and not path.is_dir():
+        return _load_table(path, Path(images) if images is not None else path.parent)
+    if images is not None:
+        raise UserError(f"--images {images} has no use with {spec!r}, which holds its pictures; leave it out")
+    return _load_folder(path)
+
+
+def split_samples(samples: Iterable[Sample], seed: int = SPLIT_SEED) -> dict[str, list[Sample]]:
+    """Parts of half, a fifth and the rest of each class, drawn at random; within a part the order stays.
+
+    Args:
+        samples: of a whole set.
+        seed: of the draw, together with the class's name.
+
+    Raises:
+        UserError: if a class has too few pictures to be in all three parts.
+    """
+    of_class: dict[str, list[Sample]] = {}
+    for sample in samples:
+        of_class.setdefault(sample.classname, []).append(sample)
+    parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
+    for classname, group in of_class.items():
+        n_train, n_val = round(_TRAIN * len(group)), round(_VAL * len(group))
+        if not 0 < n_val < len(group) - n_train:
+            raise UserError(
+                f"class {classname!r} has {len(group)} pictures, too few to be split into train, val and test; "
+                "give 4 or more, or say yourself what is what: in folders train, val and test, or a column split"
+            )
+        places = random.Random(f"{seed}/{classname}").sample(range(len(group)), len(group))
+        cuts = {"train": places[:n_train], "val": places[n_train : n_train + n_val], "test": places[n_train + n_val :]}
+        for part, chosen in cuts.items():
+            parts[part] += [group[place] for place in sorted(chosen)]
+    return parts
+
+
+def _load_folder(base: Path) -> ClassificationSet:
+    splits = find_splits(base) if base.is_dir() else ()
+    parts = {SPLIT_WORDS[split]: _samples_of(base, split) for split in splits}
+    if len(parts) < len(splits):
+        raise UserError(f"{printable(base)} holds one part twice: {', '.join(splits)}; val goes by one name")
+    name = printable(base.resolve().name)
+    return _made(name, parts or _samples_of(base, ""), base, "its folders")
+
+
+def _samples_of(base: Path, split: str) -> list[Sample]:
+    labelled = load_class_folders(base, split)
+    labels = labelled.targets.argmax(axis=1).tolist()
+    paths = (path.relative_to(base).as_posix() for path in labelled.items)
+    return [Sample(path, label, labelled.classnames[label]) for path, label in zip(paths, labels, strict=True)]
+
+
+def _load_table(table: Path, folder: Path) -> ClassificationSet:
+    check_folder(folder)
+    columns, entries = read_entries(table)
+    check_unique(table, entries)
+    names = [_only_label(table, entry) for entry in entries]
+    classes = columns or tuple(sorted(set(names)))
+    _check_classes(table, classes, names)
+    label = {name: index for index, name in enumerate(classes)}
+    samples = [Sample(entry.path, label[name], name) for entry, name in zip(entries, names, strict=True)]
+    splits = [entry.split for entry in entries]
+    found: dict[str, list[Sample]] = {part: [] for part in PARTS if part in splits}
+    for sample, split in zip(samples, splits, strict=True):
+        if split:
+            found[split].append(sample)
+    digest = hashlib.sha256(table.read_bytes()).hexdigest()
+    return _made(printable(table.stem), found or samples, folder, printable(table.name), digest)
+
+
+def _only_label(table: Path, entry: Entry) -> str:
+    present = [name for name, value in entry.labels.items() if value == PRESENT]
+    if len(present) != 1 or UNKNOWN in entry.labels.values():
+        has = f"{len(present)} labels ({', '.join(present)})" if len(present) > 1 else "no label, or an unknown one"
+        raise UserError(f"{table}, line {entry.line}: {printable(entry.path)} has {has}; here it must have exactly one")
+    return present[0]
+
+
+def _check_classes(table: Path, classes: Sequence[str], used: Sequence[str]) -> None:
+    if (twice := first_repeated(plain_name(name) for name in classes)) is not None:
+        spelt = " and ".join(repr(name) for name in classes if plain_name(name) == twice)
+        raise UserError(f"{table}: {spelt} are one class to a prompt; spell its name in one way")
+    if empty := [name for name in classes if name not in set(used)]:
+        raise UserError(f"{table}: class {empty[0]!r} has no picture; leave its column out")
+
+
+def _made(
+    name: str,
+    found: Mapping[str, Sequence[Sample]] | Sequence[Sample],
+    folder: Path,
+    source: str,
+    source_sha256: str | None = None,
+) -> ClassificationSet:
+    """The set of parts, or of samples that are still to be split."""
+    if isinstance(found, Mapping):
+        return ClassificationSet(name, found, folder, source, source_sha256)
+    how = f"split 50/20/30 in each class by seed {SPLIT_SEED}"
+    note = f"{name} does not say its parts; its pictures are {how}"
+    return ClassificationSet(name, split_samples(found), folder, f"{source}, {how}", source_sha256, (note,))
