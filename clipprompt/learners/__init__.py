@@ -21,6 +21,7 @@ from clipprompt.learners._base import (
     Learner,
     LearnerOptions,
     check_classnames,
+    clean_name,
     project_places,
 )
 from clipprompt.learners._dense import BranchLogits, DenseLearner
@@ -167,8 +168,9 @@ def _rows_of(learner: Learner, classnames: Sequence[str]) -> list[int] | None:
     """Where the contexts of classes stand, if contexts are class-specific and all the classes are the learner's own."""
     if not getattr(learner.options, "class_specific", False):
         return None
-    own = {name.lower(): row for row, name in enumerate(check_classnames(learner.classnames))}
-    rows = [own.get(name.lower()) for name in check_classnames(classnames)]
+    check_classnames(classnames)
+    own = {clean_name(name).lower(): row for row, name in enumerate(learner.classnames)}
+    rows = [own.get(clean_name(name).lower()) for name in classnames]
     found = [row for row in rows if row is not None]
     return found if len(found) == len(rows) else None
 

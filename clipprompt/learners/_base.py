@@ -11,6 +11,7 @@ number can change is computed once.
 from __future__ import annotations
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,6 +56,9 @@ class CaptionFeatures(NamedTuple):
 
 
 Features = ImageFeatures | CaptionFeatures
+
+# Of a class name, as ImageNet's readers append it. \S: a name that is nothing else is said as it is.
+_SYNSET = re.compile(r"(?<=\S) \[n\d{8}\]$")
 
 
 class LearnerOptions(BaseModel):
@@ -127,6 +131,16 @@ class Learner(nn.Module, ABC):
         self._embed_classes(cleaned)
         self.classnames = tuple(classnames)
         self._remembered = None
+
+    @property
+    def first_of_same_prompt(self) -> list[int]:
+        """For each class the first one of which the prompt says the same: itself, but for a synset in brackets.
+
+        Whoever takes the best class of a picture takes this one of it, so that a tie goes to the first whatever the
+        order of sums made of two equal texts.
+        """
+        first: dict[str, int] = {}
+        return [first.setdefault(name.lower(), i) for i, name in enumerate(check_classnames(self.classnames))]
 
     def text_features(self) -> Tensor:
         """Text features, L2-normalised float32: (C, E), or (n_prompts, C, E) for several prompts per class.
@@ -274,6 +288,9 @@ def as_multi_hot(labels: Tensor, n_classes: int) -> Tensor:
 def check_classnames(classnames: Sequence[str]) -> list[str]:
     """Class names as a prompt says them: underscores are spaces, and a final full stop is left to the prompt.
 
+    A synset in brackets at the end, ``missile [n04008634]``, tells two classes of one name apart and is not said: the
+    class names that CLIP and CoOp have for ImageNet hold two such pairs.
+
     Raises:
         UserError: for a bare string, no names, an empty name, or a name given twice.
     """
@@ -286,7 +303,7 @@ def check_classnames(classnames: Sequence[str]) -> list[str]:
             raise UserError(f"class names are strings; {raw!r} is a {type(raw).__name__}")
         if any("\ud800" <= letter <= "\udfff" for letter in raw):  # bytes that were no UTF-8
             raise UserError(f"class name {raw!r} is not readable text: save it as UTF-8")
-    cleaned = [" ".join(name.replace("_", " ").split()).removesuffix(".") for name in classnames]
+    cleaned = [clean_name(name) for name in classnames]
     seen = set[str]()
     for position, (name, raw) in enumerate(zip(cleaned, classnames, strict=True)):
         if not name:
@@ -294,7 +311,12 @@ def check_classnames(classnames: Sequence[str]) -> list[str]:
         if name.lower() in seen:  # a tokenizer sees no capitals
             raise UserError(f"class name {raw!r} is given twice")
         seen.add(name.lower())
-    return cleaned
+    return [_SYNSET.sub("", name) for name in cleaned]
+
+
+def clean_name(name: str) -> str:
+    """A class name by which classes are told apart: as prompts say it, with the synset that they do not say."""
+    return " ".join(name.replace("_", " ").split()).removesuffix(".")
 
 
 def check_told_apart(backbone: Backbone, names: list[str]) -> None:

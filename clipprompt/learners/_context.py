@@ -66,6 +66,13 @@ class ContextLearner(Learner):
         for part, value in build_class_prompts(self.backbone, names, self._n_context)._asdict().items():
             setattr(self, f"_{part}", value)
 
+    @property
+    def first_of_same_prompt(self) -> list[int]:
+        """As for all learners; contexts of one's own tell classes of one name apart."""
+        if self._contexts[0].dim() == 3:
+            return list(range(len(self.classnames)))
+        return super().first_of_same_prompt
+
     def _check_owners(self, names: list[str]) -> None:
         """Class-specific contexts stay with their classes: one may be spelt anew, none may take another's context."""
         if len(names) != (n_owners := len(self._contexts[0])):
@@ -74,11 +81,13 @@ class ContextLearner(Learner):
                 "take some of its own, or train with class_specific=False for prompts that take any class"
             )
         known = check_classnames(self.classnames) if self.classnames else []
-        owners = {name.lower(): number for number, name in enumerate(known, 1)}
+        owners: dict[str, list[int]] = {}  # several where a synset tells classes of one name apart
+        for number, name in enumerate(known, 1):
+            owners.setdefault(name.lower(), []).append(number)
         for number, name in enumerate(names, 1):
-            if (own := owners.get(name.lower(), number)) != number:
+            if number not in (own := owners.get(name.lower(), [number])):
                 raise UserError(
-                    f"class-specific contexts stay with their classes: {name!r} is class {own} of the prompt, not "
+                    f"class-specific contexts stay with their classes: {name!r} is class {own[0]} of the prompt, not "
                     f"{number}; leave the class names out, or give them in the prompt's order"
                 )
 
