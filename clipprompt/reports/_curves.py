@@ -84,5 +84,5 @@ def _widen(axes: Axes) -> None:
 
 
 def _words(dot: Dot) -> str:
-    shots = f"{dot.shots} shots " if dot.shots else ""
+    shots = f"{dot.shots} shot{'s' if dot.shots > 1 else ''} " if dot.shots else ""
     return f"{shots}{dot.mean:.1f}" + (f" ± {dot.std:.1f}" if dot.std is not None else "")

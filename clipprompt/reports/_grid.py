@@ -38,7 +38,7 @@ def save_panels(
     check_path(path)
     n_columns = min(n_columns or (4 if len(panels) > 6 else 3), len(panels))
     width, height = (max(panel.size[axis] for panel in panels) for axis in (0, 1))
-    wide = n_columns * (width + _GAP) + _GAP
+    wide = max(n_columns * (width + _GAP) + _GAP, 2 * _GAP + 0.115 * min(len(title), 60))
     rows_of_keys = _arrange(keys, wide - 2 * _GAP)
     top = _GAP + (_HEADING if title else 0.0) + _KEYS * len(rows_of_keys)
     high = top + -(-len(panels) // n_columns) * (height + _TITLE + _GAP)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
@@ -21,8 +22,7 @@ def test_shots_are_evenly_spaced_powers_of_two() -> None:
     axes = _draw({"coop": [Dot(shots, 60.0 + shots, 1.0) for shots in SHOTS]})
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "4", "8", "16"]
     places = [axes.transData.transform((shots, 60))[0] for shots in SHOTS]
-    steps = [after - before for before, after in zip(places[:-1], places[1:], strict=True)]
-    assert steps == pytest.approx([steps[0]] * 4)
+    assert np.diff(places) == pytest.approx(np.full(4, places[1] - places[0]))
 
 
 def test_dots_are_drawn_by_their_number_of_shots() -> None:
@@ -56,4 +56,4 @@ def test_little_is_drawn_without_a_mountain_range(curves: dict[str, list[Dot]]) 
 
 def test_a_curve_is_described_in_words() -> None:
     panel = curve_panel("x", {"zero_shot": [Dot(None, 66.0)], "coop": [Dot(1, 60.04, 1.25), Dot(2, 65.0)]}, {})
-    assert panel.alt == "zero_shot: 66.0; coop: 1 shots 60.0 ± 1.2, 2 shots 65.0"
+    assert panel.alt == "zero_shot: 66.0; coop: 1 shot 60.0 ± 1.2, 2 shots 65.0"

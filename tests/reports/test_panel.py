@@ -43,13 +43,12 @@ def test_looks_depend_on_the_order_alone() -> None:
     assert styles(["a", "b", "a", "c"]) == styles(["a", "b", "c"])
 
 
-@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
-def test_any_name_is_drawn(tmp_path: Path, name: str, ending: str) -> None:
-    looks = styles([name, "other"])
-    panels = bar_panels(_bars(name, "other") | {name: [Bar("other", 3.0)]}, looks)
-    save_panels(panels, tmp_path / f"x.{ending}", title=name, keys=list(looks.items()))
-    assert (tmp_path / f"x.{ending}").stat().st_size > 2000
+def test_any_name_is_drawn(tmp_path: Path, ending: str) -> None:
+    looks = styles(HOSTILE)
+    panels = bar_panels(_bars(*HOSTILE) | {HOSTILE[0]: [Bar(HOSTILE[1], 3.0)]}, looks)
+    save_panels(panels, tmp_path / f"x.{ending}", title=" ".join(HOSTILE[:8]), keys=list(looks.items()))
+    assert (tmp_path / f"x.{ending}").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
