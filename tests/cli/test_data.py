@@ -43,6 +43,14 @@ def test_list_names_every_set_and_fits_80_columns(run: Run) -> None:
     assert (code, err) == (0, "")
     for word in ("voc2007", "coco2014", "coco2017", "nuswide", "test (4,952) *", "VOCdevkit/VOC2007/JPEGImages/*.jpg"):
         assert word in out
+    rows = [line.split() for line in out.splitlines()]
+    for row in (
+        "imagenet 1,000 1,281,167 50,000 imagenet",
+        "dtd ~ 47 2,820 1,128 1,692 dtd",
+        "imagenet_r 200 30,000 imagenet-rendition",
+        "mini-objects 40 4,000 1,200 1,200",
+    ):
+        assert row.split() in rows
     assert max(map(len, out.splitlines())) <= 80
 
 
