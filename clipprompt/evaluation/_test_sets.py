@@ -3,50 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
-from clipprompt._yaml import read_mapping
+from clipprompt.datasets.classification.load import NAMED, is_classification, load_classification
+from clipprompt.datasets.classification.own import is_own
+from clipprompt.datasets.classification.sets import ClassificationSet
+from clipprompt.datasets.classification.specifications import SPECIFICATIONS
+from clipprompt.datasets.select import is_named as is_multi_label
 from clipprompt.errors import UserError, nearest
-from clipprompt.resources import resource
+from clipprompt.mini.styles import STYLES
 
 _PLAIN = "a photo of a {}."
 
 
-def is_named(dataset: str) -> bool:
-    """Whether it is one of the published sets."""
-    return dataset in _hand_written()
+def is_official(dataset: str) -> bool:
+    """Whether it is one of the published sets, which lie below ``--root``."""
+    return dataset in SPECIFICATIONS
 
 
 def is_drawn(dataset: str) -> bool:
     """Whether its pictures are drawn, so that it needs no files."""
-    return dataset.startswith("mini-")
+    return dataset in STYLES
 
 
 def hand_written(dataset: str) -> str:
-    """What stands for the hand-written sentence of a set: the set's name where it has one, else the plain sentence."""
-    return dataset if is_named(dataset) else _PLAIN
+    """What templates say for a set's own sentence: the set's name where it has one, else the plain sentence."""
+    return dataset if is_official(dataset) else _PLAIN
 
 
 def resolve_datasets(given: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:
-    """Names of sets, each once; ``all`` stands for the default.
+    """Names and absolute paths of sets, each once.
+
+    Args:
+        given: names in any case, and paths; ``all`` stands for the default.
+        default: names.
 
     Raises:
-        UserError: if there is none, or one is neither a name nor a path.
+        UserError: if there is none, or one is no set of pictures with one class each.
     """
-    names = tuple(dict.fromkeys(name for one in given for name in (default if one == "all" else [one])))
+    names = tuple(dict.fromkeys(name for one in given for name in (default if one == "all" else [_resolved(one)])))
     if not names:
         raise UserError("no dataset is given; give names, such as caltech101,dtd, or all")
-    for name in names:
-        if not (is_named(name) or is_drawn(name) or Path(name).exists()):
-            known = list(_hand_written())
-            raise UserError(
-                f"unknown dataset {name!r}{nearest(name, known)}; give one of {', '.join(known)}, a folder of class "
-                "folders, or a .csv, .tsv or .jsonl file"
-            )
     return names
 
 
-@cache
-def _hand_written() -> dict[str, str]:
-    return read_mapping(resource("configs/templates/datasets.yaml"))
+def load_set(dataset: str, root: str | Path | None, parts: Sequence[str]) -> ClassificationSet:
+    """A set of :func:`resolve_datasets`; the root goes to those that lie there.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    return load_classification(dataset, root if is_official(dataset) else None, parts=parts)
+
+
+def _resolved(dataset: str) -> str:
+    if is_classification(dataset):
+        return dataset.lower()
+    if is_multi_label(dataset):
+        raise UserError(f"{dataset} has several classes to a picture, and protocols are for one: {', '.join(NAMED)}")
+    if not is_own(dataset):
+        raise UserError(
+            f"unknown dataset {dataset!r}{nearest(dataset.lower(), ['all', *NAMED])}; give {', '.join(NAMED)}, "
+            "a folder of class folders, or a .csv, .tsv or .jsonl table"
+        )
+    return str(Path(dataset.removeprefix("folder:")).absolute())

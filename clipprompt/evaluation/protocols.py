@@ -24,7 +24,7 @@ from clipprompt.evaluation._protocol_yaml import (
     read_protocol,
     settings_for,
 )
-from clipprompt.evaluation._test_sets import hand_written, is_drawn, is_named, resolve_datasets
+from clipprompt.evaluation._test_sets import hand_written, is_drawn, is_official, resolve_datasets
 from clipprompt.learners import learner_class, list_learners
 
 __all__ = ["Job", "Protocol", "Test", "list_protocols", "load_protocol", "plan_jobs", "read_protocol"]
@@ -103,7 +103,7 @@ class Job:
         if not self.learns:
             return
         yield f"data.dataset={json.dumps(self.dataset, ensure_ascii=False)}"
-        if root is not None and is_named(self.dataset):
+        if root is not None and is_official(self.dataset):
             yield f"data.root={json.dumps(str(root), ensure_ascii=False)}"
         yield f"data.shots={json.dumps(self.shots)}"
         yield f"data.subset={self.subset}"
@@ -284,4 +284,4 @@ def _checked(name: str, numbers: Sequence[N], least: int) -> list[N]:
 
 def _folder_name(dataset: str) -> str:
     """A set as a part of a path: its name, or the name of its folder or file."""
-    return dataset if is_named(dataset) or is_drawn(dataset) else Path(dataset).absolute().stem
+    return dataset if is_official(dataset) or is_drawn(dataset) else Path(dataset).absolute().stem

@@ -19,8 +19,10 @@ from torch import Tensor
 from clipprompt.datasets import MultiLabelImages, open_image
 from clipprompt.errors import UserError
 from clipprompt.features.image_cache import ImageCache
+from clipprompt.features.image_rows import ImageRows
 from clipprompt.features.images import (
     FrozenFeatures,
+    Wanted,
     draft_opener,
     encode_images,
     image_batches,
@@ -70,6 +72,8 @@ def score_images(
     workers: int = 4,
     cache: Path | None = None,
     draft: bool = False,
+    kept: ImageRows | None = None,
+    own_branch: bool = False,
 ) -> Scored[Key]:
     """Scores every readable image of a set with every learner.
 
@@ -81,6 +85,8 @@ def score_images(
         cache: folder that keeps the features of image files (not of drawn scenes) for the next time. Its float16
             moves a cosine by about 1e-5. It is not used when a learner's image side is learnt.
         draft: decodes JPEG files at a reduced size; see :func:`clipprompt.datasets.open_image`.
+        kept: features of these images, and maybe of others, that were filled before; used in place of ``cache``.
+        own_branch: scores of the branch that a learner answers with alone.
 
     Raises:
         UserError: if no image can be read, class names differ, or a score is not finite.
@@ -89,11 +95,18 @@ def score_images(
     rows: dict[Key, dict[str, FloatMatrix]] = {key: {} for key in learners}
     read: list[int] = []
     unreadable: list[tuple[int, UserError]] = []
-    for batch in _batches(learners, dataset, batch_size, workers, cache, draft):
+    wanted = what_learners_read((one for one in learners.values() if one.image_side_is_frozen), own_branch=own_branch)
+    if kept is None and cache is not None and is_cacheable(learners.values(), dataset):
+        kept = _fill_cache(learners, dataset, cache, draft, wanted, batch_size=batch_size, workers=workers)
+    if kept is not None:
+        batches = _kept_batches(kept, dataset, wanted, batch_size)
+    else:
+        batches = _decoded_batches(learners, dataset, wanted, batch_size, workers, draft)
+    for batch in batches:
         unreadable += batch.unreadable
         read += batch.places
         for key, learner in learners.items() if batch.places else ():
-            for branch, logits in _logits(learner, batch).items():
+            for branch, logits in _logits(learner, batch, own_branch).items():
                 matrix = rows[key].setdefault(branch, np.empty(dataset.targets.shape, dtype=np.float32))
                 matrix[batch.places] = logits.float().cpu().numpy()
     if not read:
@@ -120,25 +133,44 @@ def _check(learners: Mapping[Key, Learner], dataset: MultiLabelImages) -> None:
         raise UserError("learners that are scored together must share one backbone")
 
 
-def _batches(
+def _fill_cache(
     learners: Mapping[Key, Learner],
     dataset: MultiLabelImages,
+    cache: Path,
+    draft: bool,
+    wanted: Wanted,
+    **loading: int,
+) -> ImageRows:
+    """An entry on disk that serves all learners, whatever they are: with the places as well."""
+    backbone = next(iter(learners.values())).backbone
+    settings = f"draft at {backbone.image_size}" if draft else "whole"
+    opener = draft_opener(dataset.open_item, backbone.image_size) if draft else dataset.open_item
+    store = ImageCache(backbone, dataset.items, opener, cache, settings, wanted.places or (False,))
+    store.fill(**loading)
+    return store
+
+
+def _kept_batches(kept: ImageRows, dataset: MultiLabelImages, wanted: Wanted, batch_size: int) -> Iterator[_Batch]:
+    rows, lost = kept.places_of(dataset.items), dict(kept.unreadable())
+    places = [place for place, row in enumerate(rows) if row not in lost]
+    start = 0
+    for some, features in kept.read(wanted, batch_size, [rows[place] for place in places]):
+        yield _Batch(places[start : start + len(some)], features, None, [])
+        start += len(some)
+    yield _Batch([], None, None, [(place, lost[row]) for place, row in enumerate(rows) if row in lost])
+
+
+def _decoded_batches(
+    learners: Mapping[Key, Learner],
+    dataset: MultiLabelImages,
+    wanted: Wanted,
     batch_size: int,
     workers: int,
-    cache: Path | None,
     draft: bool,
 ) -> Iterator[_Batch]:
     backbone = next(iter(learners.values())).backbone
-    frozen = [learner for learner in learners.values() if learner.image_side_is_frozen]
-    wanted = what_learners_read(frozen)
+    frozen = any(learner.image_side_is_frozen for learner in learners.values())
     opener = draft_opener(dataset.open_item, backbone.image_size) if draft else dataset.open_item
-    if cache is not None and is_cacheable(learners.values(), dataset):
-        settings = f"draft at {backbone.image_size}" if draft else "whole"
-        store = ImageCache(backbone, dataset.items, opener, cache, settings, wanted.places)
-        store.fill(batch_size=batch_size, workers=workers)
-        yield from (_Batch(places, features, None, []) for places, features in store.read(wanted, batch_size))
-        yield _Batch([], None, None, store.unreadable())
-        return
     places, n_batches = range(len(dataset)), -(-len(dataset) // max(batch_size, 1))
     stream = image_batches(backbone, places, lambda i: opener(dataset.items[i]), batch_size=batch_size, workers=workers)
     for batch in track(stream, "Scoring", total=n_batches, unit="batches"):
@@ -146,23 +178,20 @@ def _batches(
         yield _Batch(batch.items, features, batch.images, batch.unreadable)
 
 
-def _logits(learner: Learner, batch: _Batch) -> dict[str, Tensor]:
+def _logits(learner: Learner, batch: _Batch, own_branch: bool) -> dict[str, Tensor]:
     """Logits (B, C) by branch."""
+    dense = learner if isinstance(learner, DenseLearner) and not own_branch else None
     if not learner.image_side_is_frozen:
-        assert batch.images is not None  # the cache is not used beside such a learner
-        return _by_branch(
-            learner.image_logits(batch.images) if isinstance(learner, DenseLearner) else learner(batch.images)
-        )
+        assert batch.images is not None  # nothing is kept beside such a learner
+        return _by_branch(learner, dense.image_logits(batch.images) if dense else learner(batch.images))
     assert batch.features is not None
     seen = batch.features.seen_by(learner)
-    return _by_branch(
-        learner.branch_logits_from(seen) if isinstance(learner, DenseLearner) else learner.logits_from(seen)
-    )
+    return _by_branch(learner, dense.branch_logits_from(seen) if dense else learner.logits_from(seen))
 
 
-def _by_branch(logits: Tensor | BranchLogits) -> dict[str, Tensor]:
+def _by_branch(learner: Learner, logits: Tensor | BranchLogits) -> dict[str, Tensor]:
     if isinstance(logits, Tensor):
-        return {"global": logits}
+        return {learner.branch: logits}
     return dict(zip(BRANCHES, logits, strict=True))
 
 

@@ -52,6 +52,11 @@ class BlockFile:
             raise UserError(f"cannot write the feature cache {folder}: {error.strerror or error}") from error
         self._sums = {n: total for n, total in self._sums.items() if self._checksum(n) == total}
 
+    def refresh(self) -> None:
+        """Takes what another process finished since; for use while no other is writing."""
+        found = {number: total for number, total in self._read_sums().items() if number not in self._sums}
+        self._sums |= {number: total for number, total in found.items() if self._checksum(number) == total}
+
     def is_done(self, number: int) -> bool:
         """Whether a block is finished and undamaged."""
         return number in self._sums

@@ -73,15 +73,24 @@ class ImageBatch(Generic[T]):
     unreadable: list[tuple[T, UserError]]
 
 
-def what_learners_read(learners: Iterable[Learner]) -> Wanted:
-    """What the trunk must be read for, so that all learners have their features."""
+def what_learners_read(learners: Iterable[Learner], *, own_branch: bool = False) -> Wanted:
+    """What the trunk must be read for, so that all learners have their features.
+
+    Args:
+        learners: of one backbone.
+        own_branch: only for the branch that each answers with, not for all that it has.
+    """
     some = list(learners)
     if not some:
         return Wanted((True,), ())
     differ = some[0].backbone.vision.pools_with_positions
     kinds = {learner.pools_with_positions for learner in some} if differ else {True}
-    places = {learner.places_as_pooled for learner in some if isinstance(learner, DenseLearner)}
+    places = {learner.places_as_pooled for learner in some if _reads_places(learner, own_branch)}
     return Wanted(tuple(sorted(kinds)), tuple(sorted(places)))
+
+
+def _reads_places(learner: Learner, own_branch: bool) -> bool:
+    return isinstance(learner, DenseLearner) and (learner.branch != "global" or not own_branch)
 
 
 def everything(backbone: Backbone, places: tuple[bool, ...] = (False,)) -> Wanted:
@@ -89,9 +98,9 @@ def everything(backbone: Backbone, places: tuple[bool, ...] = (False,)) -> Wante
 
     Args:
         backbone: tells how many ways of pooling there are.
-        places: the ways of reading places that are kept, each as large as all the rest; none means the plain one.
+        places: the ways of reading places that are kept, each as large as all the rest.
     """
-    return Wanted((False, True) if backbone.vision.pools_with_positions else (True,), places or (False,))
+    return Wanted((False, True) if backbone.vision.pools_with_positions else (True,), places)
 
 
 @torch.no_grad()

@@ -1,0 +1,136 @@
+"""Frozen features of N images as rows of one array: what is kept in memory and what is kept on disk have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+from weakref import ref
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from clipprompt.backbone import Backbone
+from clipprompt.errors import UserError
+from clipprompt.features.images import (
+    FrozenFeatures,
+    ImageBatch,
+    Opener,
+    Wanted,
+    check_loading,
+    encode_images,
+    everything,
+    image_batches,
+)
+from clipprompt.progress import progress
+
+
+class ImageRows(ABC):
+    """Rows (N, R, E): of each image its pooled features, then its places. NaN where an image could not be read."""
+
+    _rows: npt.NDArray[Any]
+
+    def __init__(self, backbone: Backbone, items: Sequence[Any], opener: Opener, places: tuple[bool, ...]) -> None:
+        """Nothing is encoded yet.
+
+        Args:
+            backbone: whose features they are.
+            items: N images, files for instance.
+            opener: an item to an RGB picture.
+            places: the ways of reading places that are kept, as in :class:`Wanted`; none for pooled features alone.
+
+        Raises:
+            UserError: if the backbone has no transform.
+        """
+        check_loading(backbone, 1, 0)
+        self._reference, self._items, self._opener = ref(backbone), items, opener
+        self._wanted = everything(backbone, places)
+        self._sizes = row_sizes(backbone, self._wanted)
+        self._n_rows = sum(self._sizes)
+        self._unreadable: dict[int, UserError] = {}
+
+    @property
+    def _backbone(self) -> Backbone:
+        # Features that are kept beside a backbone must not keep it in memory.
+        backbone = self._reference()
+        assert backbone is not None, "the backbone is gone"
+        return backbone
+
+    @abstractmethod
+    def fill(self, *, batch_size: int = 64, workers: int = 4) -> None:
+        """Encodes what is missing.
+
+        Args:
+            batch_size: see :func:`image_batches`.
+            workers: see :func:`image_batches`.
+        """
+
+    def read(
+        self, wanted: Wanted, batch_size: int = 64, places: Sequence[int] | None = None
+    ) -> Iterator[tuple[list[int], FrozenFeatures]]:
+        """After ``fill``: images that could be read, in order, as numbers and float32 features.
+
+        Args:
+            wanted: what is read; its ways of reading places are those that are kept, or fewer.
+            batch_size: images that are handed on together.
+            places: numbers of the images; None for all.
+        """
+        order = range(len(self._items)) if places is None else places
+        for start in range(0, len(order), batch_size):
+            there = [place for place in order[start : start + batch_size] if place not in self._unreadable]
+            if there:
+                rows = torch.from_numpy(self._rows[there].astype(np.float32))
+                yield there, self._features(rows.to(self._backbone.device), wanted)
+
+    def places_of(self, items: Sequence[Any]) -> list[int]:
+        """The numbers of some of the items."""
+        number = {item: place for place, item in enumerate(self._items)}
+        return [number[item] for item in items]
+
+    def unreadable(self) -> list[tuple[int, UserError]]:
+        """After ``fill``: the images that could not be read, with the reasons."""
+        return sorted(self._unreadable.items())
+
+    def _encode(self, places: Sequence[int], batch_size: int, workers: int, done: Callable[[list[int]], None]) -> None:
+        """Encodes some images; ``done`` is told of each batch."""
+        self._unreadable.clear()
+        stream = image_batches(
+            self._backbone, places, lambda i: self._opener(self._items[i]), batch_size=batch_size, workers=workers
+        )
+        with progress(unit="images") as bar:
+            total = len(self._items)
+            task = bar.add_task("Encoding images", total=total, completed=total - len(places), note="")
+            for batch in stream:
+                self._keep(batch)
+                seen = [*batch.items, *(place for place, _ in batch.unreadable)]
+                bar.advance(task, len(seen))
+                done(seen)
+
+    def _keep(self, batch: ImageBatch[int]) -> None:
+        if batch.items:
+            features = encode_images(self._backbone, batch.images, self._wanted)
+            pooled = torch.stack([features.pooled[kind] for kind in self._wanted.pools], dim=1)
+            local = [features.local[kind] for kind in self._wanted.places]
+            self._rows[batch.items] = torch.cat([pooled, *local], dim=1).cpu().numpy().astype(self._rows.dtype)
+        for place, error in batch.unreadable:
+            self._rows[place] = np.nan
+            self._unreadable[place] = error
+
+    def _features(self, rows: torch.Tensor, wanted: Wanted) -> FrozenFeatures:
+        whole, *places = rows.split(self._sizes, dim=1)
+        pooled = {kind: whole[:, n] for n, kind in enumerate(self._wanted.pools) if kind in wanted.pools}
+        return FrozenFeatures(pooled, dict(zip(self._wanted.places, places, strict=True)))
+
+
+def row_sizes(backbone: Backbone, wanted: Wanted) -> list[int]:
+    """Rows of an image: the pooled ones, then those of each way of reading places."""
+    n_places = _n_places(backbone) if wanted.places else 0
+    return [len(wanted.pools), *(n_places + as_pooled for as_pooled in wanted.places)]
+
+
+def _n_places(backbone: Backbone) -> int:
+    transform = check_loading(backbone, 1, 0)
+    height, width = transform.pixels(Image.new("RGB", (64, 64))).shape[1:]
+    return (height // backbone.vision.patch_size) * (width // backbone.vision.patch_size)
