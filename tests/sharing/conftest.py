@@ -4,23 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
 
 from clipprompt.backbone import Backbone
 from clipprompt.learners import create_learner
-from tests.sharing.hub_stand_in import TOKEN, Hub, run_hub
+from tests.sharing.hub_stand_in import Hub, lead_to, run_hub
 
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     """The stand-in, a user who is logged in, and no way off this machine."""
     with run_hub() as state:
-        monkeypatch.setattr(constants, "ENDPOINT", state.endpoint)
-        template = state.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        lead_to(state, monkeypatch, tmp_path)
         yield state
 
 

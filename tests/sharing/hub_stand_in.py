@@ -1,10 +1,12 @@
-"""A small stand-in of the Hub's HTTP API on 127.0.0.1: what ``huggingface_hub`` calls to push and pull, and no more.
+"""A small stand-in of the Hub's HTTP API on 127.0.0.1: what ``huggingface_hub`` calls to push, pull and look up data.
 
     POST /api/repos/create                    GET  /api/models/ID[/revision/REV]
     POST /api/models/ID/branch/REV            GET  /api/models/ID/tree/REV
     POST /api/validate-yaml                   HEAD, GET  /ID/resolve/REV/FILE
     POST /api/models/ID/preupload/REV         PUT  /lfs/OID
     POST /api/models/ID/commit/REV            POST /ID.git/info/lfs/objects/batch
+    GET  /api/datasets/ID                     GET  /api/KIND/ID/auth-check
+                                              GET  /datasets/ID/resolve/REV/FILE
 
 Weights go the way of large files (LFS), texts into the commit itself, as on the real one. Xet, which would leave the
 machine, must be off.
@@ -21,8 +23,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import pytest
+from huggingface_hub import constants
 
 TOKEN = "hf_good"
 READ_ONLY = "hf_read"
@@ -34,6 +40,8 @@ class Repo:
     """One repository: for each branch its commits, oldest first."""
 
     private: bool = False
+    gated: bool = False
+    kind: str = "model"
     branches: dict[str, list[Files]] = field(default_factory=lambda: {"main": [{".gitattributes": b""}]})
 
     def files(self, revision: str) -> Files | None:
@@ -49,18 +57,37 @@ class Hub:
         repos: by ``org/name``.
         requests: method and path of all that was asked.
         status: answer everything with this error, to try a Hub that is down.
+        store: address that archives are sent on to, as the Hub does with large files; here if there is none.
     """
 
     repos: dict[str, Repo] = field(default_factory=dict)
     blobs: Files = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     status: int | None = None
+    store: str = ""
     endpoint: str = ""
 
 
 def sha(files: Files) -> str:
     """The name of a commit: that of its contents."""
     return hashlib.sha1(repr(sorted(files.items())).encode()).hexdigest()
+
+
+def lead_to(hub: Hub, monkeypatch: pytest.MonkeyPatch, home: Path, token: str = TOKEN) -> None:
+    """Makes the stand-in the Hub that ``huggingface_hub`` knows, with no way off this machine.
+
+    Args:
+        hub: that runs.
+        monkeypatch: of the test.
+        home: a folder without a token.
+        token: of a user who is logged in; empty for nobody.
+    """
+    monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
+    template = hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "no token"))
+    monkeypatch.setenv("HF_TOKEN", token)
 
 
 @contextmanager
@@ -143,9 +170,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(403, "you have no right to write here")
         return self._token == TOKEN
 
-    def _files(self, repo: str, revision: str) -> Files | None:
+    def _files(self, repo: str, revision: str, kind: str = "model") -> Files | None:
         found = self.state.repos.get(repo)
-        if found is None or (found.private and self._token != TOKEN):
+        if found is None or found.kind != kind or (found.private and self._token != TOKEN):
             self._fail(404, "Repository not found", "RepoNotFound")
             return None
         files = found.files(revision)
@@ -224,10 +251,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.state.repos[repo].branches[revision].append(files)
         self._json({"commitUrl": f"{self.state.endpoint}/{repo}/commit/{sha(files)}", "commitOid": sha(files)})
 
-    def _info(self, body: bytes, repo: str, revision: str | None = None) -> None:
-        if (files := self._files(repo, revision or "main")) is not None:
-            siblings = [{"rfilename": name} for name in files]
-            self._json({"id": repo, "modelId": repo, "sha": sha(files), "siblings": siblings, "tags": []})
+    def _info(self, body: bytes, repo: str, revision: str | None = None, kind: str = "model") -> None:
+        if (files := self._files(repo, revision or "main", kind)) is not None:
+            siblings = [_sibling(name, content, "blobs" in self.path) for name, content in files.items()]
+            gated = "manual" if self.state.repos[repo].gated else False
+            found = {"id": repo, "sha": sha(files), "siblings": siblings, "tags": [], "gated": gated}
+            self._json(found | ({"modelId": repo} if kind == "model" else {}))
+
+    def _dataset_info(self, body: bytes, repo: str, revision: str | None = None) -> None:
+        self._info(body, repo, revision, "dataset")
+
+    def _auth_check(self, body: bytes, kind: str, repo: str) -> None:
+        if self._files(repo, "main", kind) is None:
+            return None
+        if self.state.repos[repo].gated and self._token != TOKEN:
+            return self._fail(403, "Access to this repository is restricted", "GatedRepo")
+        return self._json({})
 
     def _tree(self, body: bytes, repo: str, revision: str) -> None:
         if (files := self._files(repo, revision)) is not None:
@@ -238,14 +277,24 @@ class _Handler(BaseHTTPRequestHandler):
                 ]
             )
 
-    def _resolve(self, body: bytes, repo: str, revision: str, name: str) -> None:
-        if (files := self._files(repo, revision)) is None:
+    def _resolve(self, body: bytes, kind: str | None, repo: str, revision: str, name: str) -> None:
+        if (files := self._files(repo, revision, "dataset" if kind else "model")) is None:
             return None
         if name not in files:
             return self._fail(404, "Entry not found", "EntryNotFound")
+        if self.state.store and name.endswith(".zip"):
+            return self._send(302, b"", Location=f"{self.state.store}/{name}")
         etag = hashlib.sha1(files[name]).hexdigest()
         self._send(200, files[name], ETag=f'"{etag}"', X_Repo_Commit=sha(files))
         return None
+
+
+def _sibling(name: str, content: bytes, with_blobs: bool) -> dict[str, Any]:
+    if not with_blobs:
+        return {"rfilename": name}
+    blob = {"rfilename": name, "size": len(content), "blobId": hashlib.sha1(content).hexdigest()}
+    lfs = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 130}
+    return blob | ({"lfs": lfs} if name.endswith((".zip", ".safetensors")) else {})
 
 
 _ID, _REV = r"([\w.-]+/[\w.-]+)", r"([^/]+)"
@@ -259,5 +308,7 @@ _ROUTES = [
     (rf"POST /api/models/{_ID}/commit/{_REV}", "_commit"),
     (rf"GET /api/models/{_ID}(?:/revision/{_REV})?", "_info"),
     (rf"GET /api/models/{_ID}/tree/{_REV}", "_tree"),
-    (rf"(?:GET|HEAD) /{_ID}/resolve/{_REV}/(.+)", "_resolve"),
+    (rf"GET /api/datasets/{_ID}(?:/revision/{_REV})?", "_dataset_info"),
+    (rf"GET /api/(model|dataset)s/{_ID}/auth-check", "_auth_check"),
+    (rf"(?:GET|HEAD) /(datasets/)?{_ID}/resolve/{_REV}/(.+)", "_resolve"),
 ]
