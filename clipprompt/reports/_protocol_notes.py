@@ -29,13 +29,13 @@ def describe_table(table: ProtocolTable) -> str:
     learnt = sorted({record["shots"] for record in table.records if record["trained_on"]}, key=lambda n: (n is None, n))
     shots = ["all pictures" if n is None else f"{n} shot{'s' if n != 1 else ''}" for n in learnt]
     parts = [
-        f"{table.protocol}, accuracy in percent",
+        "accuracy in percent",
         f"learnt from {table.source}" if table.source else "",
         " and ".join(shots) if table.protocol != "few-shot" else "",
         f"{table.backbone}{tag}, {table.precision}",
         f"{table.part} pictures" if table.part != "test" else "",
     ]
-    return printable("; ".join(part for part in parts if part))
+    return printable(f"{table.protocol}: {', '.join(part for part in parts if part)}")
 
 
 def describe_notes(table: ProtocolTable, before: Sequence[ProtocolTable]) -> Iterator[str]:

@@ -51,9 +51,14 @@ class Printed:
     numbers: Mapping[Place, float]
 
     @property
+    def title(self) -> str:
+        """Its name, and its setting if that is not inductive."""
+        return self.name if self.setting == "inductive" else f"{self.name} ({self.setting})"
+
+    @property
     def label(self) -> str:
-        """For a table."""
-        return f"{self.name} (paper{'' if self.setting == 'inductive' else f', {self.setting}'})"
+        """The same for where nothing else says that it is a paper's."""
+        return f"{self.title} (paper)"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def record(
         "subset": "base",
         "class_split": 0,
         "seed": seed,
-        "draw_hash": f"draw {dataset} {seed} {split}" if learns else None,
+        "draw_hash": f"draw {more.get('trained_on', dataset)} {seed} {split}" if learns else None,
         "dataset": dataset,
         "part": "test",
         "tested_subset": subset,

@@ -1,0 +1,66 @@
+"""Tables of protocols as CSV: one number a line, so that nothing has to be taken apart again."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from clipprompt.reports.protocol_summary import ACCURACY, MethodRow, Number, Place, ProtocolTable
+from clipprompt.reports.published_protocols import Papers, differs
+
+FIELDS = (
+    *("table", "protocol", "part", "backbone", "pretrained", "fingerprint", "precision", "source", "method", "row"),
+    *("setting", "dataset", "shots", "metric", "mean", "std", "n_runs", "published", "differs"),
+)
+AVERAGE = "average"
+
+
+def to_csv(tables: Sequence[ProtocolTable], papers: Sequence[Papers]) -> str:
+    """All numbers, in percent. ``table`` counts from 1; the data set of averages is ``average``.
+
+    Args:
+        tables: of protocols.
+        papers: what is printed for each of them.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for number, (table, printed) in enumerate(zip(tables, papers, strict=True), 1):
+        facts = {key: getattr(table, key) for key in FIELDS[1:8]}
+        writer.writerows({"table": number, **facts, **line} for line in _lines(table, printed))
+    return text.getvalue()
+
+
+def _lines(table: ProtocolTable, papers: Papers) -> Iterator[dict[str, object]]:
+    for row in table.rows:
+        of_row = {"method": row.method, "row": row.label, "setting": row.setting}
+        for place in ((dataset, column) for dataset in (*table.datasets, None) for column in table.columns):
+            if place in row.numbers:
+                printed = papers.beside.get((row.label, place))
+                yield {**of_row, **_place(table, row, place), **_numbers(row.numbers[place], printed)}
+    for paper in papers.others:
+        of_row = {"method": paper.method, "row": paper.label, "setting": paper.setting}
+        for (dataset, metric), value in paper.numbers.items():
+            if dataset is None or dataset in table.datasets:
+                yield {**of_row, "dataset": dataset or AVERAGE, "metric": metric, "published": value}
+
+
+def _place(table: ProtocolTable, row: MethodRow, place: Place) -> dict[str, object]:
+    dataset, column = place
+    is_shots = table.protocol == "few-shot"
+    shots = column if is_shots else row.records[0]["shots"]
+    return {"dataset": dataset or AVERAGE, "shots": shots, "metric": ACCURACY if is_shots else column}
+
+
+def _numbers(number: Number, printed: float | None) -> dict[str, object]:
+    ours = {"mean": _decimals(number.mean), "std": _decimals(number.std), "n_runs": number.n_runs, "published": printed}
+    can_differ = printed is not None and number.std is not None
+    return {
+        **ours,
+        "differs": ("yes" if differs(number, printed) else "no") if can_differ and printed is not None else "",
+    }
+
+
+def _decimals(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
