@@ -58,6 +58,15 @@ class DataConfig(_Section):
         description="labelled images: a folder of class folders, a table, a COCO file, a named set, or mini",
     )
     root: str | None = Field(default=None, description="folder of a named set, such as voc2007")
+    parts: bool = Field(
+        default=False,
+        description="learn from the part train of one's own data alone, split 50/20/30 where it has no parts",
+    )
+    shots: int | None = Field(
+        default=None, gt=0, description="pictures of each class that are drawn to learn from; none = all of them"
+    )
+    subset: Literal["all", "base", "novel"] = Field(default="all", description="classes that are learnt")
+    class_split: int = Field(default=0, ge=0, description="0 = base and novel classes of papers, else a seed of others")
     images: str | None = Field(default=None, description="folder of the pictures, where it is not the data's own")
     n_images: int = Field(default=500, gt=0, description="for mini, how many scenes are drawn")
     skip_missing: bool = Field(default=False, description="leave out pictures whose file is missing")

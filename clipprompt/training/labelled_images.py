@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from clipprompt.features.cache import Ints
 from clipprompt.learners import Learner
 from clipprompt.training._unreadable import find_unreadable, without
 from clipprompt.training.data import TrainingData, split_by_class, split_validation
+from clipprompt.training.drawn_images import draw_images, is_drawn_from
 from clipprompt.training.encoded_views import encode_views
 from clipprompt.training.image_data import ImageData, Pictures
 from clipprompt.training.run_folder import RunFolder
@@ -114,37 +114,45 @@ class LabelledImages:
         return (kept, "train"), (held, "train")
 
 
-def load_labelled_images(options: DataConfig) -> LabelledImages:
-    """The labelled set that ``options`` name, and the one to select an epoch by.
+def load_labelled_images(config: RunConfig) -> LabelledImages:
+    """The labelled set that a run learns from, and the one to select an epoch by.
 
     Raises:
         UserError: if there is none, it is a test split, it cannot be read, its labels have nothing to tell apart, or
             the two share pictures or differ in classes.
     """
+    options = config.data
     if options.dataset is None:
         raise UserError("no training data: give --dataset DATA, such as a folder of class folders, or mini:train")
-    load = partial(
-        load_dataset,
-        root=options.root,
-        n_images=options.n_images,
-        keep_empty=options.keep_empty,
-        skip_missing=options.skip_missing,
-    )
-    images = load(training_split(options.dataset), options.images)
+    if is_drawn_from(options):
+        images, validation = draw_images(config)
+    else:
+        images, validation = _load(options, options.dataset), None
     if not (images.targets == ABSENT).any():
         names = ", ".join(images.classnames[:3])
         raise UserError(f"{images.name}: every picture has every class ({names}), so there is nothing to tell apart")
     if absent := [images.classnames[i] for i in np.flatnonzero(~(images.targets == PRESENT).any(axis=0))]:
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
         images = images.with_notes(f"{images.name} has no picture of {', '.join(absent[:5])}{more}")
-    if options.validation is None:
-        return LabelledImages(images)
-    validation = load(training_split(options.validation), options.images, classnames=images.classnames)
-    if n_shared := len(set(images.items) & set(validation.items)):
-        raise UserError(
-            f"{n_shared:,} pictures of data.validation={options.validation} are trained on; name other ones"
-        )
+    if options.validation is not None:
+        validation = _load(options, options.validation, images.classnames)
+        if is_drawn_from(options):  # of other classes
+            validation = validation.without_empty()
+    if validation is not None and (n_shared := len(set(images.items) & set(validation.items))):
+        raise UserError(f"{n_shared:,} pictures of {validation.name} are trained on; name other ones")
     return LabelledImages(images, validation)
+
+
+def _load(options: DataConfig, spec: str, classnames: Sequence[str] | None = None) -> MultiLabelImages:
+    return load_dataset(
+        training_split(spec),
+        options.images,
+        root=options.root,
+        classnames=classnames,
+        n_images=options.n_images,
+        keep_empty=options.keep_empty,
+        skip_missing=options.skip_missing,
+    )
 
 
 def is_single_label(images: MultiLabelImages) -> bool:

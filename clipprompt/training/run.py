@@ -152,7 +152,7 @@ def load_source(config: RunConfig) -> Source:
     Raises:
         UserError: if they cannot be read.
     """
-    return load_sentences(config.data) if reads_corpus(config) else load_labelled_images(config.data)
+    return load_sentences(config.data) if reads_corpus(config) else load_labelled_images(config)
 
 
 def reads_corpus(config: RunConfig) -> bool:
@@ -179,6 +179,8 @@ def check_request(config: RunConfig) -> None:
     if config.train.epochs > 0 and data.corpus is not None:
         raise UserError(f"{method} learns from images, but {data.corpus} holds captions: give --dataset IMAGES")
     _refuse(views > 1 and data.augment is None, f"train.views={views} are all the same with data.augment=none")
+    split = f"data.class_split={data.class_split}"
+    _refuse(data.class_split > 0 and data.subset == "all", f"{split} has no use with all classes; add subset=base")
     _refuse(
         data.validation is not None and config.train.select == "last",
         f"data.validation={data.validation} has no use with train.select=last; add --select val",
