@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -36,17 +36,30 @@ def describe_validation(error: ValidationError, section: str, root: type[BaseMod
 
 def _walk(parts: list[str], root: type[BaseModel]) -> tuple[list[str], list[str], str]:
     # The dotted key without pydantic's own path through unions; the keys beside it; its description.
-    model: Any = root
+    model: type[BaseModel] | None = root
     names, allowed, description = list[str](), list[str](), ""
+    n_inner = 0
     for part in parts:
+        if model is None:
+            break
         names.append(part)
+        if n_inner:  # a name or a number, of a mapping or a list of models
+            n_inner -= 1
+            continue
         allowed = list(model.model_fields)
         field = model.model_fields.get(part)
         description = (field.description or "") if field is not None else ""
-        model = field.annotation if field is not None else None
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            break
+        model, n_inner = _model_in(field.annotation if field is not None else None)
     return names, allowed, description
+
+
+def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, int]:
+    """The model that a field holds, and in how many mappings and lists it is."""
+    depth = 0
+    while get_origin(annotation) in (dict, list):
+        annotation, depth = get_args(annotation)[-1], depth + 1
+    is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return (annotation, depth) if is_model else (None, 0)
 
 
 def _expected(kind: str, message: str, description: str) -> str:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from clipprompt._config_errors import describe_validation
 from clipprompt._yaml import read_mapping
+from clipprompt.datasets.classification.load import NAMED
 from clipprompt.errors import UserError, nearest
 from clipprompt.learners import list_learners
 from clipprompt.resources import resource
 
 Subset = Literal["all", "base", "novel"]
+_Positive = Annotated[int, Field(ge=1)]
+_Seed = Annotated[int, Field(ge=0)]
 
 
 class _Section(BaseModel):
@@ -55,22 +58,24 @@ class Drawn(_Section):
     settings: dict[str, list[Rule]] = Field(default={}, description="rules by method")
 
 
-class Protocol(_Section):
-    """What is learnt, and what is tested.
+class _Keys(_Section):
+    """The keys of a file."""
 
-    ``name`` is the file's; the other fields are its keys.
-    """
-
-    name: str = Field(description="of its file")
     subset: Literal["all", "base"] = Field(description="classes to learn")
-    shots: list[int] = Field(description="pictures of each class to learn from, one run each; none = no training")
-    seeds: list[int] = Field(default=[1], description="one run each")
+    shots: list[_Positive] = Field(description="pictures of each class to learn from, one run each; none = no training")
+    seeds: list[_Seed] = Field(min_length=1, default=[1], description="one run each")
     source: str | None = Field(default=None, description="set that is learnt from; none = each set its own")
     tests: list[Subset] = Field(min_length=1, description="classes to tell apart, one test each")
     datasets: list[str] = Field(min_length=1, description="sets that are tested on where none are named")
     backbone: BackboneChoice = Field(description="the CLIP")
     settings: dict[str, list[Rule]] = Field(default={}, description="rules by method, over configs/methods")
     drawn: Drawn = Field(default=Drawn(), description="the same for drawn sets")
+
+
+class Protocol(_Keys):
+    """What is learnt, and what is tested."""
+
+    name: str = Field(description="of its file")
 
     @property
     def learns(self) -> bool:
@@ -106,14 +111,12 @@ def read_protocol(path: Path) -> Protocol:
     Raises:
         UserError: naming the file, the key and what is wrong with it.
     """
-    tree = read_mapping(path)
     try:
-        protocol = Protocol.model_validate({**tree, "name": path.stem})
+        keys = _Keys.model_validate(read_mapping(path))
     except ValidationError as error:
-        raise UserError(f"{path}: {describe_validation(error, '', Protocol)}") from error
-    for method in (*protocol.settings, *protocol.drawn.settings):
-        if method not in list_learners():
-            raise UserError(f"{path}: there is no method {method!r}{nearest(method, list_learners())}")
+        raise UserError(f"{path}: {describe_validation(error, '', _Keys)}") from error
+    protocol = Protocol(name=path.stem, **dict(keys))
+    _check_names(path, protocol)
     if (other := protocol.drawn.settings_of) is None:
         return protocol
     if other == path.stem:
@@ -121,6 +124,19 @@ def read_protocol(path: Path) -> Protocol:
     theirs = load_protocol(other).drawn
     drawn = protocol.drawn.model_copy(update={"backbone": theirs.backbone, "settings": theirs.settings})
     return protocol.model_copy(update={"drawn": drawn})
+
+
+def _check_names(path: Path, protocol: Protocol) -> None:
+    rules = [*protocol.settings.items(), *protocol.drawn.settings.items()]
+    sets = [name for _, found in rules for rule in found for name in rule.datasets]
+    sources = [name for name in (protocol.source, protocol.drawn.source) if name is not None]
+    for what, names, known in (
+        ("method", [method for method, _ in rules], list_learners()),
+        ("set", [*protocol.datasets, *sources, *sets], list(NAMED)),
+    ):
+        for name in names:
+            if name not in known:
+                raise UserError(f"{path}: there is no {what} {name!r}{nearest(name, known)}")
 
 
 def settings_for(rules: dict[str, list[Rule]], method: str, dataset: str, shots: int | None) -> Iterator[str]:
