@@ -105,6 +105,8 @@ class Job:
         yield f"data.dataset={json.dumps(self.dataset, ensure_ascii=False)}"
         if root is not None and is_official(self.dataset):
             yield f"data.root={json.dumps(str(root), ensure_ascii=False)}"
+        yield "data.parts=true"  # of one's own data too, nothing is learnt from what is tested on
+        yield "data.parts=true"  # of data of one's own, the part test is left alone
         yield f"data.shots={json.dumps(self.shots)}"
         yield f"data.subset={self.subset}"
         yield f"data.class_split={self.class_split}"
