@@ -138,8 +138,9 @@ def load_labelled_images(config: RunConfig) -> LabelledImages:
         validation = _load(options, options.validation, images.classnames)
         if is_drawn_from(options):  # of other classes
             validation = validation.without_empty()
-    if validation is not None and (n_shared := len(set(images.items) & set(validation.items))):
-        raise UserError(f"{n_shared:,} pictures of {validation.name} are trained on; name other ones")
+        if n_shared := len(set(images.items) & set(validation.items)):
+            shared = f"{n_shared:,} pictures of data.validation={options.validation}"
+            raise UserError(f"{shared} are trained on; name other ones")
     return LabelledImages(images, validation)
 
 

@@ -297,7 +297,7 @@ def test_pictures_that_are_trained_on_select_nothing(
 ) -> None:
     (photos / "half.csv").write_text("path,cat,dog,red_bus\ncat/0.jpg,1,0,0\ndog/0.jpg,0,1,0\n")
     config = configure(f"data.validation={spec.format(tmp_path)}", "train.select=val")
-    with pytest.raises(UserError, match=r"(12|2) pictures of .* are trained on; name other ones"):
+    with pytest.raises(UserError, match=r"(12|2) pictures of data\.validation=.* are trained on; name other ones"):
         run_training(config, tmp_path / "run")
 
 
