@@ -29,7 +29,7 @@ def read_mat(path: Path, name: str, fields: tuple[str, ...] = ()) -> Any:
         content = loadmat(path, appendmat=False, squeeze_me=True, variable_names=[name])
     except Exception as error:  # whatever its parser trips over in a file that is not its own
         raise UserError(f"{path} is not a whole .mat file ({error}); fetch it again") from error
-    if not isinstance(content.get(name), np.ndarray):
+    if name not in content:
         raise UserError(f"{path} has no {name!r}; is it the official file?")
     values = np.atleast_1d(content[name]).ravel()
     if lacking := [field for field in fields if field not in (values.dtype.names or ())]:
@@ -43,6 +43,6 @@ def label_from(where: str, value: object, n_classes: int) -> int:
     Raises:
         UserError: if it is none.
     """
-    if not isinstance(value, int | np.integer) or not 1 <= value <= n_classes:
+    if not isinstance(value, int | float | np.number) or value not in range(1, n_classes + 1):  # doubles, too
         raise UserError(f"{where}: {str(value)[:40]!r} is not a class from 1 to {n_classes}")
     return int(value) - 1
