@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import torch
 
 from clipprompt.config import RunConfig, flat_config
-from clipprompt.datasets.classification.draw import draw
+from clipprompt.datasets.classification.draw import Drawn, draw
 from clipprompt.evaluation._test_sets import load_set
 from clipprompt.evaluation.protocols import Job
 from clipprompt.evaluation.provenance import Training, describe_training
@@ -43,17 +43,27 @@ def describe_learnt(job: Job, config: RunConfig, root: Path | None, seconds: flo
     """
     if job.seed is None:
         return Learnt(trained_on=None, draw_hash=None, selection="none", training=None, train_seconds=None)
-    source = load_set(job.dataset, root, ("train", "val"))
-    drawn = draw(source, job.shots, job.seed, job.subset, job.class_split)
-    held = f"{source.name}:val" if drawn.val else f"a part of {source.name}:train"
-    select = config.train.select
+    parts = ("train",) if config.train.select == "last" else ("train", "val")
+    drawn = draw(load_set(job.dataset, root, parts), job.shots, job.seed, job.subset, job.class_split)
     return Learnt(
-        trained_on=source.name,
+        trained_on=drawn.dataset.name,
         draw_hash=drawn.hash,
-        selection="last" if select == "last" else f"{select} on {config.data.validation or held}",
+        selection=_describe_selection(config, drawn),
         training=describe_training(config),
         train_seconds=seconds,
     )
+
+
+def _describe_selection(config: RunConfig, drawn: Drawn) -> str:
+    """The rule by which an epoch was kept."""
+    select, validation = config.train.select, config.data.validation
+    if select == "last":
+        return select
+    if validation is not None:
+        return f"{select} on {validation}"
+    if drawn.val:
+        return f"{select} on {drawn.dataset.name}:val"
+    return f"{select} on {config.train.val_fraction:.0%} held out of the training pictures"
 
 
 def describe_options(learner: Learner, job: Job, config: RunConfig) -> dict[str, Any]:

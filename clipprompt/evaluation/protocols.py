@@ -106,7 +106,6 @@ class Job:
         if root is not None and is_official(self.dataset):
             yield f"data.root={json.dumps(str(root), ensure_ascii=False)}"
         yield "data.parts=true"  # of one's own data too, nothing is learnt from what is tested on
-        yield "data.parts=true"  # of data of one's own, the part test is left alone
         yield f"data.shots={json.dumps(self.shots)}"
         yield f"data.subset={self.subset}"
         yield f"data.class_split={self.class_split}"
@@ -150,7 +149,7 @@ def plan_jobs(
     made.check_settings(names)
     draws = _draws(protocol, seeds, shots, class_splits)
     jobs = [job for method in names for job in made.jobs(method, *draws)]
-    for job in jobs:
+    for job in {(job.method, job.settings): job for job in jobs}.values():
         made.check(job)
     if twice := [name for name, n in Counter(job.name for job in jobs).items() if n > 1]:
         raise UserError(f"two sets of pictures would share the folder {twice[0]}; rename one of their folders")
