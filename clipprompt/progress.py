@@ -1,4 +1,4 @@
-"""Progress bars on stderr, silent when stderr is not a terminal."""
+"""Progress bars on stderr, silent when stderr is not a terminal; and times as people say them."""
 
 from __future__ import annotations
 
@@ -42,3 +42,13 @@ def track(iterable: Iterable[T], description: str, total: float | None = None, u
         for item in iterable:
             yield item
             display.advance(task)
+
+
+def say_seconds(seconds: float) -> str:
+    """A time as people say it: 3.1 ms, 0.25 s, 48 s, 12 min, 3 h 20 min."""
+    if seconds < 0.0995:
+        return f"{1000 * seconds:.2g} ms"
+    if seconds < 99.5:
+        return f"{seconds:.2g} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60} min"

@@ -19,6 +19,8 @@ from clipprompt.backbone._blocks import cast_layer_scales
 from clipprompt.backbone._loading import (
     RANDOM,
     brings_its_weights,
+    check_backbone,
+    check_device,
     check_precision,
     evaluation_transform,
     load_open_clip,
@@ -39,6 +41,8 @@ __all__ = [
     "ImageTransform",
     "VisionTower",
     "brings_its_weights",
+    "check_backbone",
+    "check_device",
     "load_backbone",
     "resolve_device",
     "resolve_templates",

@@ -60,6 +60,24 @@ def load_open_clip(
     return model, tokenizer, dict(model.visual.preprocess_cfg)
 
 
+def check_backbone(name: str, pretrained: str | None) -> None:
+    """Finds a wrong name or weights tag without loading anything.
+
+    Raises:
+        UserError: as :func:`load_open_clip`.
+    """
+    _resolve(name, pretrained)
+
+
+def check_device(device: str, precision: str) -> None:
+    """Finds a device that is not there, or that has no such precision.
+
+    Raises:
+        UserError: naming what can be used.
+    """
+    check_precision(precision, resolve_device(device))
+
+
 def evaluation_transform(config: dict[str, Any], image_size: int | None) -> Any:
     """The transform of evaluation, (PIL image) to (3, H, W), at the model's size or another."""
     if image_size is not None:

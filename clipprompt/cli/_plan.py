@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clipprompt.progress import say_seconds
+
 if TYPE_CHECKING:
     from clipprompt.config import RunConfig
     from clipprompt.training.plan import Plan
@@ -48,16 +50,6 @@ def describe_plan(plan: Plan) -> dict[str, str]:
         + (", in one process" if plan.n_processes > 1 else ""),
     }
     return {name: text for name, text in lines.items() if text}
-
-
-def say_seconds(seconds: float) -> str:
-    """A time as people say it: 3.1 ms, 0.25 s, 48 s, 12 min, 3 h 20 min."""
-    if seconds < 0.0995:
-        return f"{1000 * seconds:.2g} ms"
-    if seconds < 99.5:
-        return f"{seconds:.2g} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
 def say_bytes(size: int) -> str:

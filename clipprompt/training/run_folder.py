@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -107,10 +108,14 @@ class RunFolder:
             file.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {message}\n")
 
 
+def compared_settings(config: RunConfig) -> dict[str, Any]:
+    """Everything that a run computes from: its settings, without where things lie and how often is saved."""
+    return {key: value for key, value in flat_config(config).items() if key not in _FREE}
+
+
 def config_hash(config: RunConfig) -> str:
     """A short hash of everything that a run computes from."""
-    values = {key: value for key, value in flat_config(config).items() if key not in _FREE}
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(compared_settings(config), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _moved(key: str, old: Mapping[str, Any]) -> str:
@@ -148,14 +153,19 @@ def open_run(path: str | os.PathLike[str], writes: bool = True) -> Iterator[RunF
 
 
 @contextmanager
-def locked(folder: Path, name: str) -> Iterator[None]:
-    """Keeps other processes out of a folder, by a file ``name`` in it.
+def locked(folder: Path, name: str, wait: bool = False) -> Iterator[None]:
+    """Keeps other processes out of a folder, by a file ``name`` in it, which says who is inside.
 
     The system drops the lock with the process, however it ends, so a killed run leaves nothing to clean up.
 
+    Args:
+        folder: that exists.
+        name: of the file; processes that use another do not meet.
+        wait: until the folder is free.
+
     Raises:
         UserError: if the folder cannot be written to.
-        InUseError: if another process is inside.
+        InUseError: if another process is inside, and this one does not wait.
     """
     try:
         import fcntl
@@ -163,14 +173,18 @@ def locked(folder: Path, name: str) -> Iterator[None]:
         yield
         return
     try:
-        file = (folder / name).open("w")
+        file = (folder / name).open("a", encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write in {folder}: {error.strerror or error}") from error
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise InUseError(f"{folder} is in use by another running process") from error
         except OSError:
             pass  # a file system without locks
+        with contextlib.suppress(OSError):
+            file.truncate(0)
+            file.write(f"{os.getpid()} {socket.gethostname()}\n")
+            file.flush()
         yield

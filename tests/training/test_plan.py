@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from clipprompt.backbone import Backbone, ImageTransform
 from clipprompt.cli import app
-from clipprompt.cli._plan import describe_plan, say_bytes, say_seconds
+from clipprompt.cli._plan import describe_plan, say_bytes
 from clipprompt.config import RunConfig, load_config
 from clipprompt.errors import UserError
+from clipprompt.progress import say_seconds
 from clipprompt.training.plan import Plan, plan_run
 from clipprompt.training.run import run_training
 from tests.training._worker import write_corpus, write_photos

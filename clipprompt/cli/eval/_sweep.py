@@ -1,0 +1,101 @@
+"""A sweep at the command line: what is listed before it, and what is said and shown at its end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from clipprompt.evaluation.protocols import Job
+    from clipprompt.sweep.engines import Engine
+    from clipprompt.sweep.queue import Queue
+    from clipprompt.sweep.request import Request
+    from clipprompt.sweep.task import Task
+
+
+def run(request: Request, tasks: Sequence[Task], folder: Path, engine: Engine, n_jobs: int) -> bool:
+    """Runs tasks; what failed is named on stderr.
+
+    Returns:
+        Whether all of them are done, and nothing was left out.
+
+    Raises:
+        typer.Exit: after Ctrl-C or SIGTERM.
+    """
+    # Matrix products on a GPU are repeatable only with this, and only if it is set before the first of them.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from clipprompt.stopping import InterruptedRunError
+    from clipprompt.sweep.sweep import run_sweep
+
+    try:
+        queue = run_sweep(request, tasks, folder, engine, n_jobs, say=_say)
+    except InterruptedRunError as stop:
+        _say(f"{stop}; the same command goes on with {folder}")
+        raise typer.Exit(128 + stop.signum) from None
+    except KeyboardInterrupt:
+        _say(f"stopped; the same command goes on with {folder}")
+        raise typer.Exit(130) from None
+    return _name_failures(queue, folder)
+
+
+def list_tasks(tasks: Sequence[Task]) -> None:
+    """Prints every run, what it takes and tests, and where it stands."""
+    from rich.console import Console
+
+    from clipprompt.cli._show import new_table
+    from clipprompt.sweep.queue import make_queue
+
+    table = new_table("run", "epochs", show_lines=False)
+    table.columns[0].overflow = "fold"
+    table.add_column("tested on")
+    table.add_column("state")
+    for entry in make_queue(tasks).entries:
+        job = entry.task.job
+        epochs = str(entry.task.config.train.epochs) if job.learns else ""
+        table.add_row(job.name, epochs, _say_tests(job), entry.state)
+    Console().print(table, soft_wrap=not sys.stdout.isatty())
+
+
+def show_results(folder: Path, output_format: str) -> None:
+    """Prints the table of all records in a sweep's folder, those of its other parts included."""
+    from rich.console import Console
+
+    from clipprompt.reports.protocol_summary import summarise_protocols
+    from clipprompt.reports.protocol_table import render_protocol_table, rich_tables
+    from clipprompt.sweep.sweep import gather_records
+
+    records = gather_records(folder)
+    if not records:
+        return
+    if output_format == "table":
+        Console().print(rich_tables(summarise_protocols(records)))
+    else:
+        typer.echo(render_protocol_table(records, output_format), nl=False)
+
+
+def _say_tests(job: Job) -> str:
+    """Its classes where it is tested on what it learns from, otherwise the sets too."""
+    own = {test.dataset for test in job.tests} == {job.dataset}
+    return ", ".join(test.subset if own else f"{test.dataset} ({test.subset})" for test in job.tests)
+
+
+def _name_failures(queue: Queue, folder: Path) -> bool:
+    from clipprompt.sweep.live import summary
+
+    ended = {entry.task.job.name: entry for entry in queue.entries if entry.state != "done" or entry.message}
+    _say(f"{summary(queue)}, in {folder}")
+    for name, entry in ended.items():
+        where = f" (see {entry.task.log})" if entry.state == "failed" else ""
+        _say(f"clipprompt: {name}: {entry.state}: {entry.message}{where}")
+    return not ended
+
+
+def _say(message: str) -> None:
+    from clipprompt.printable import printable
+
+    typer.echo(printable(message), err=True)

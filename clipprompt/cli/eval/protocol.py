@@ -1,0 +1,186 @@
+"""``clipprompt eval base-to-novel`` and its like: a protocol over methods, data sets and seeds, as a sweep of runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clipprompt.cli._options import Pretrained, Root
+from clipprompt.cli.eval._sweep import list_tasks, run, show_results
+
+HELP = {
+    "base-to-novel": "Learn half of a set's classes; be tested on these and on the others.",
+    "few-shot": "Learn a set from 1, 2, 4, 8 and 16 pictures of each class.",
+    "cross-dataset": "Learn ImageNet; be tested on it and on ten other sets.",
+    "domain": "Learn ImageNet; be tested on it and on other kinds of pictures of its classes.",
+    "zero-shot": "Test hand-written prompts, with nothing learnt.",
+}
+_MORE = """
+
+Every run is a folder. A command that was stopped or killed goes on where
+it was; what is complete is not run again. Runs that fail are named at the
+end, and the exit code is 1.
+
+  clipprompt eval {name} {example}
+"""
+_EXAMPLES = {
+    "base-to-novel": "--methods coop,cocoop --datasets all --root DATA",
+    "few-shot": "--methods coop --datasets dtd,eurosat --shots 1,16 --root DATA",
+    "cross-dataset": "--methods coop,maple --root DATA",
+    "domain": "--methods coop,maple --root DATA",
+    "zero-shot": "--datasets mini-objects,photos/",
+}
+
+
+def describe(name: str) -> str:
+    """The help of a protocol's command."""
+    return HELP[name] + _MORE.format(name=name, example=_EXAMPLES[name])
+
+
+def protocol(
+    context: typer.Context,
+    methods: Annotated[
+        str | None, typer.Option("--methods", "-m", metavar="A,B", help="learners, or all", show_default=False)
+    ] = None,
+    datasets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--datasets",
+            "--dataset",
+            "-d",
+            metavar="A,B",
+            help="names, folders of class folders, tables, or all of the protocol's; repeatable",
+            show_default="all",
+        ),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="1,2", help="one run each", show_default="the protocol's")
+    ] = None,
+    root: Root = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="open_clip model, hf-hub:ORG/NAME or folder", show_default="the protocol's"),
+    ] = None,
+    pretrained: Pretrained = None,
+    precision: Annotated[str | None, typer.Option(metavar="NAME", help="fp32, bf16 or fp16")] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps")] = "auto",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="train.epochs=5; coop:lr=0.01 is for one method; repeatable"),
+    ] = None,
+    shots: Annotated[
+        str | None,
+        typer.Option(metavar="1,16", help="pictures of each class, or all", show_default="the protocol's"),
+    ] = None,
+    class_splits: Annotated[
+        str, typer.Option(metavar="0,1", help="halves of the classes: 0 as in papers, others drawn by this seed")
+    ] = "0",
+    source: Annotated[
+        str | None, typer.Option(metavar="DATA", help="set that is learnt from", show_default="the protocol's")
+    ] = None,
+    part: Annotated[str, typer.Option(metavar="PART", help="test, or val to choose settings by")] = "test",
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="runs at a time")] = 1,
+    engine: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="local, processes or ray", show_default="local, or processes for --jobs"),
+    ] = None,
+    shard: Annotated[str | None, typer.Option(metavar="3/8", help="run the third of eight parts of the runs")] = None,
+    predictions: Annotated[bool, typer.Option("--predictions", help="write what every picture was taken for")] = False,
+    output_format: Annotated[
+        str, typer.Option("--format", "-f", metavar="NAME", help="table, md, csv, latex or jsonl")
+    ] = "table",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="of the runs", show_default="runs/…")
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="keeps image features", show_default="the user's folder of caches"),
+    ] = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="keep no image features")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list the runs and where they stand, and end")] = False,
+) -> None:
+    """Runs the protocol that the command is named after."""
+    from clipprompt.features.image_cache import default_cache_folder
+    from clipprompt.reports.protocol_table import check_protocol_format
+    from clipprompt.sweep.engines import load_engine
+    from clipprompt.sweep.request import Request
+    from clipprompt.sweep.shards import parse_shard
+    from clipprompt.sweep.sweep import prepare
+
+    check_protocol_format(output_format)
+    name = context.info_name or ""
+    runner = load_engine(engine or ("local" if jobs == 1 else "processes"))
+    request = Request(
+        protocol=name,
+        methods=tuple(_names(methods or ("zero_shot" if name == "zero-shot" else ""))),
+        datasets=tuple(_full(one) for given in datasets or ["all"] for one in _names(given)),
+        seeds=_numbers("--seeds", seeds),
+        shots=_shots(shots),
+        class_splits=_numbers("--class-splits", class_splits),
+        settings=(*_as_settings(backbone, pretrained, precision), *(settings or ())),
+        source=None if source is None else _full(source),
+        part=part,
+        root=None if root is None else str(root.absolute()),
+    )
+    folder = output or _default_folder(name, backbone)
+    full, tasks = prepare(
+        request,
+        folder,
+        run_settings=[f"backbone.device={json.dumps(device)}"],
+        cache=None if no_cache else cache or default_cache_folder(),
+        predictions=predictions,
+        shard=None if shard is None else parse_shard(shard),
+    )
+    if dry_run:
+        list_tasks(tasks)
+        return
+    is_well = run(full, tasks, folder, runner, jobs)
+    show_results(folder, output_format)
+    raise typer.Exit(0 if is_well else 1)
+
+
+def _names(text: str) -> list[str]:
+    return [part for part in (part.strip() for part in text.split(",")) if part]
+
+
+def _full(name: str) -> str:
+    """Own data by its whole path, so that a sweep goes on from any folder; a name is a name, beside a folder too."""
+    from clipprompt.datasets.classification.load import is_classification
+
+    if name == "all" or is_classification(name) or not Path(name).exists():
+        return name
+    return str(Path(name).absolute())
+
+
+def _numbers(option: str, text: str | None) -> tuple[int, ...]:
+    from clipprompt.errors import UserError
+
+    parts = _names(text or "")
+    if (text is not None and not parts) or not all(part.isdecimal() for part in parts):
+        raise UserError(f"{option} {text!r} is no list of whole numbers, such as 1,2,3")
+    numbers = tuple(map(int, parts))
+    if twice := [n for n in numbers if numbers.count(n) > 1]:
+        raise UserError(f"{option} {text} names {twice[0]} twice; the same run would count as two")
+    return numbers
+
+
+def _shots(text: str | None) -> tuple[int | None, ...]:
+    if text is not None and "all" in _names(text):
+        rest = ",".join(part for part in _names(text) if part != "all")
+        return (*(_numbers("--shots", rest) if rest else ()), None)
+    return _numbers("--shots", text)
+
+
+def _as_settings(backbone: str | None, pretrained: str | None, precision: str | None) -> list[str]:
+    given = {"backbone.name": backbone, "backbone.pretrained": pretrained, "backbone.precision": precision}
+    values = {key: "null" if value == "none" else json.dumps(value) for key, value in given.items() if value}
+    return [f"{key}={value}" for key, value in values.items()]
+
+
+def _default_folder(protocol: str, backbone: str | None) -> Path:
+    """``runs/PROTOCOL``, or ``runs/PROTOCOL-BACKBONE`` where one is named."""
+    name = "" if backbone is None else "-" + Path(backbone.replace("hf-hub:", "").rstrip("/")).name
+    return Path("runs") / f"{protocol}{name}"

@@ -1,0 +1,101 @@
+"""The jobs of a sweep and what has become of each; an engine works, the queue keeps count and tells the display."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from clipprompt.stopping import StopRequest, stop_on_signals
+from clipprompt.sweep.engines import Engine, Event, State
+from clipprompt.sweep.task import Task
+
+
+@dataclass
+class Entry:
+    """A job and where it stands.
+
+    Attributes:
+        task: the job.
+        state: pending, running, done, failed, or elsewhere where another process is at it.
+        message: why it failed, or what was left out.
+        seconds: that it ran in this sweep; 0 where it was done before.
+        begun: moment at which it began here, by ``time.monotonic``.
+    """
+
+    task: Task
+    state: State = "pending"
+    message: str = ""
+    seconds: float = 0.0
+    begun: float = 0.0
+
+
+@dataclass
+class Queue:
+    """The jobs of a sweep, in order.
+
+    Attributes:
+        entries: one for each.
+        n_jobs: how many run at a time.
+    """
+
+    entries: list[Entry]
+    n_jobs: int = 1
+    began: float = field(default_factory=time.monotonic)
+
+    def in_state(self, *states: State) -> list[Entry]:
+        """The jobs that stand so."""
+        return [entry for entry in self.entries if entry.state in states]
+
+
+class Display(Protocol):
+    """Is told of every change."""
+
+    def changed(self, entry: Entry) -> None:
+        """An entry of the queue has another state."""
+
+
+def make_queue(tasks: Iterable[Task], n_jobs: int = 1) -> Queue:
+    """A queue in which what is complete is done already.
+
+    Raises:
+        UserError: for a folder that holds another job.
+    """
+    entries = [Entry(task) for task in tasks]
+    for entry in entries:
+        entry.task.check()
+        entry.state = "done" if entry.task.is_done else "pending"
+    return Queue(entries, n_jobs)
+
+
+def work_through(queue: Queue, engine: Engine, display: Display) -> None:
+    """Runs what is pending. What another process is at is asked for once more at the end, when it may be done.
+
+    Raises:
+        InterruptedRunError: after Ctrl-C or SIGTERM.
+    """
+    with stop_on_signals() as stop:
+        _work(queue, queue.in_state("pending"), engine, display, stop)
+        _work(queue, queue.in_state("elsewhere"), engine, display, stop)
+
+
+def _work(queue: Queue, entries: Sequence[Entry], engine: Engine, display: Display, stop: StopRequest) -> None:
+    if not entries:
+        return
+    for event in _closing(engine.run([entry.task for entry in entries], queue.n_jobs, stop)):
+        entry = entries[event.place]
+        entry.state, entry.message, entry.seconds = event.state, event.message, event.seconds
+        if event.state == "running":
+            entry.begun = time.monotonic()
+        display.changed(entry)
+
+
+def _closing(events: Iterator[Event]) -> Iterator[Event]:
+    """Lets an engine clean up also when the loop over it is left by an exception."""
+    try:
+        yield from events
+    finally:
+        close = getattr(events, "close", None)
+        if close is not None:
+            close()

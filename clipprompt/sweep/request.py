@@ -1,0 +1,114 @@
+"""What a sweep was asked for, as ``sweep.yaml`` in its folder: so that the folder explains itself, and is one sweep's.
+
+Methods, sets, seeds, shots and class splits may be added by later commands; what makes numbers compare may not change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from clipprompt._yaml import read_mapping
+from clipprompt.errors import UserError
+from clipprompt.files import write_text
+from clipprompt.training.run_folder import locked
+
+REQUEST = "sweep.yaml"
+_GROWS = ("methods", "datasets", "seeds", "shots", "class_splits")
+_FREE = ("root",)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A protocol and what it is made of.
+
+    Attributes:
+        protocol: its name.
+        methods: names of learners.
+        datasets: names of sets, or paths of own ones.
+        seeds: one run each; none for the protocol's.
+        shots: pictures of each class, one run each; none for the protocol's.
+        class_splits: halvings of the classes, one run each.
+        settings: ``key=value`` over those of the protocol.
+        source: set that is learnt from, where the protocol has one.
+        part: that is tested on: test, or val to choose settings by.
+        root: folder of named sets.
+    """
+
+    protocol: str
+    methods: tuple[str, ...]
+    datasets: tuple[str, ...]
+    seeds: tuple[int, ...] = ()
+    shots: tuple[int | None, ...] = ()
+    class_splits: tuple[int, ...] = (0,)
+    settings: tuple[str, ...] = ()
+    source: str | None = None
+    part: str = "test"
+    root: str | None = None
+
+
+def check_folder(folder: Path, request: Request) -> Request:
+    """The request together with those of the folder.
+
+    Raises:
+        UserError: if the folder cannot be one of a sweep, or holds another sweep.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"-o {folder} is a file; name a folder")
+    path = folder / REQUEST
+    if path.is_file():
+        return _joined(_read(path), request, folder)
+    try:
+        if folder.is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+            raise UserError(
+                f"{folder} is not empty and not the folder of a sweep (no {REQUEST}); choose another with -o"
+            )
+    except OSError as error:
+        raise UserError(f"cannot use {folder} as a sweep's folder: {error.strerror or error}") from error
+    return request
+
+
+def claim_folder(folder: Path, request: Request) -> None:
+    """Writes ``sweep.yaml``, beside what was asked for before. Several parts of a sweep may do so at once.
+
+    Raises:
+        UserError: as :func:`check_folder`, or if it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot use {folder} as a sweep's folder: {error.strerror or error}") from error
+    with locked(folder, ".sweep.lock", wait=True):
+        tree = asdict(check_folder(folder, request))
+        plain = {key: list(value) if isinstance(value, tuple) else value for key, value in tree.items()}
+        write_text(folder / REQUEST, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+
+
+def _joined(there: Request, here: Request, folder: Path) -> Request:
+    changed: dict[str, Any] = {}
+    for name in (field.name for field in fields(Request) if field.name not in _FREE):
+        old, new = getattr(there, name), getattr(here, name)
+        if name in _GROWS:
+            changed[name] = tuple(dict.fromkeys([*old, *new]))
+        elif old != new:
+            shown = f"{name} is {_say(old)} there and {_say(new)} here"
+            raise UserError(
+                f"{folder} holds another sweep: {shown}; choose another folder with -o, or ask for the same"
+            )
+    return replace(here, **changed)
+
+
+def _say(value: Any) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else repr(value)
+
+
+def _read(path: Path) -> Request:
+    tree = read_mapping(path)
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in tree.items()}
+    try:
+        return Request(**values)
+    except TypeError as error:
+        raise UserError(f"{path} was not written by a sweep: {error}") from error

@@ -1,0 +1,88 @@
+"""A sweep: check everything, claim the folder, work through the queue, gather the records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from clipprompt.evaluation.records import read_records
+from clipprompt.sweep.engines import Engine
+from clipprompt.sweep.live import shown
+from clipprompt.sweep.plan import check_tasks, plan_tasks, resolved
+from clipprompt.sweep.queue import Queue, make_queue, work_through
+from clipprompt.sweep.request import Request, check_folder, claim_folder
+from clipprompt.sweep.shards import Shard
+from clipprompt.sweep.task import RESULTS, Task
+
+Say = Callable[[str], None]
+
+
+def prepare(
+    request: Request,
+    folder: Path,
+    *,
+    run_settings: Sequence[str] = (),
+    cache: Path | None = None,
+    predictions: bool = False,
+    shard: Shard | None = None,
+) -> tuple[Request, list[Task]]:
+    """The request with everything filled in, and the tasks of this part of it. Nothing is written.
+
+    Args:
+        request: what is asked for.
+        folder: of the sweep.
+        run_settings: see :func:`clipprompt.sweep.plan.plan_tasks`.
+        cache: see there.
+        predictions: see there.
+        shard: the part that is run here; None for the whole.
+
+    Raises:
+        UserError: for anything wrong with the request, and for a folder that holds another sweep or run.
+    """
+    tasks = plan_tasks(request, folder, run_settings=run_settings, cache=cache, predictions=predictions)
+    full = resolved(request, [task.job for task in tasks])
+    check_folder(folder, full)
+    return full, (shard or Shard()).of(tasks)
+
+
+def run_sweep(
+    request: Request, tasks: Sequence[Task], folder: Path, engine: Engine, n_jobs: int = 1, say: Say = lambda _: None
+) -> Queue:
+    """Brings the tasks to their ends.
+
+    Args:
+        request: of :func:`prepare`.
+        tasks: of :func:`prepare`.
+        folder: of the sweep.
+        engine: that runs them.
+        n_jobs: how many at a time.
+        say: takes messages for people.
+
+    Returns:
+        What has become of each.
+
+    Raises:
+        UserError: for what is wrong before the first of them runs. What fails later is a state of the queue.
+        InterruptedRunError: after Ctrl-C or SIGTERM; the same call goes on.
+    """
+    queue = make_queue(tasks, n_jobs)
+    pending = [entry.task for entry in queue.in_state("pending")]
+    if pending:
+        engine.check(pending, n_jobs)
+        check_tasks(pending, say)
+    claim_folder(folder, request)
+    if n_done := len(queue.in_state("done")):
+        say(f"{n_done} of {len(queue.entries)} runs are done already")
+    with shown(queue) as display:
+        work_through(queue, engine, display)
+    return queue
+
+
+def gather_records(folder: Path) -> list[dict[str, Any]]:
+    """The records of all runs in a sweep's folder, those of other parts and earlier requests included.
+
+    Raises:
+        UserError: for a file that cannot be read.
+    """
+    return [record for path in sorted(folder.rglob(RESULTS)) for record in read_records(path)]
