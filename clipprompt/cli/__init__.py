@@ -7,7 +7,21 @@ import sys
 
 import typer
 
-from clipprompt.cli import calibrate, convert, corpus, data, demo, explain, export, hub, models, synonyms, tag, train
+from clipprompt.cli import (
+    calibrate,
+    convert,
+    corpus,
+    data,
+    demo,
+    explain,
+    export,
+    hub,
+    models,
+    report,
+    synonyms,
+    tag,
+    train,
+)
 from clipprompt.cli import eval as evaluate
 from clipprompt.cli._writing import drop_stdout, open_closed_streams
 from clipprompt.errors import UserError
@@ -28,6 +42,7 @@ app.command("train")(train.train)
 app.command("explain")(explain.explain)
 app.command("calibrate")(calibrate.calibrate)
 app.command("models")(models.models)
+app.command("report")(report.report)
 app.command("export")(export.export)
 app.command("push")(hub.push)
 app.command("pull")(hub.pull)

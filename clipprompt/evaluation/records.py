@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,19 @@ def read_records(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         UserError: naming the file, and the line that is not a JSON object.
     """
+    return [record for _, record in numbered_records(path)]
+
+
+def numbered_records(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Reads JSON lines with the numbers of their lines, from 1; empty lines are left out.
+
+    Raises:
+        UserError: as :func:`read_records`.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
-    records = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
@@ -39,5 +47,4 @@ def read_records(path: str | Path) -> list[dict[str, Any]]:
             raise UserError(f"{path}, line {number}: {error}") from error
         if not isinstance(record, dict):
             raise UserError(f"{path}, line {number}: not a record of results")
-        records.append(record)
-    return records
+        yield number, record

@@ -112,7 +112,9 @@ def heading_of(table: ProtocolTable, dataset: str | None) -> str:
 
 
 def transposed(grid: Grid) -> Grid:
-    """Sets as lines and methods as columns, for a grid of one block."""
+    """Sets as lines and methods as columns, for a grid of one block; one that is so already stays."""
+    if grid.corner == "set":
+        return grid
     (block,) = grid.blocks
     cells = zip(*(line.cells for line in block.lines), strict=True)
     lines = tuple(Line(title, column) for title, column in zip(grid.columns, cells, strict=True))

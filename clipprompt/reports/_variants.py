@@ -84,7 +84,8 @@ def _also(traits: Mapping[str, Any], group: Sequence[Record], records: Sequence[
 def _traits(record: Record) -> dict[str, Any]:
     """What makes a row: settings, and what else the records of one row agree in."""
     settings = {key: value for key, value in settings_of(record).items() if key not in PER_DATASET}
-    traits = {**settings, "selection": record["selection"], "setting": record["setting"]}
+    selection = record["selection"].replace(f" {record['trained_on']}:", " {dataset}:")
+    traits = {**settings, "selection": selection, "setting": record["setting"]}
     if record["protocol"] != "few-shot" and record["trained_on"] is not None:
         traits["shots"] = record["shots"]
     return traits

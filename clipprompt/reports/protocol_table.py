@@ -64,14 +64,14 @@ def rich_tables(tables: Sequence[ProtocolTable], published: bool = True) -> Rend
     return Group(*parts)
 
 
-def check_protocol_format(name: str, formats: Sequence[str] = FORMATS) -> None:
+def check_protocol_format(name: str) -> None:
     """Checks the name of a format.
 
     Raises:
         UserError: for an unknown one, with the nearest suggested.
     """
-    if name not in formats:
-        raise UserError(f"unknown format {name!r}{nearest(name, formats)}; choose one of {', '.join(formats)}")
+    if name not in FORMATS:
+        raise UserError(f"unknown format {name!r}{nearest(name, FORMATS)}; choose one of {', '.join(FORMATS)}")
 
 
 def _grids(tables: Sequence[ProtocolTable], published: bool) -> list[Grid]:

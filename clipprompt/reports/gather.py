@@ -1,0 +1,102 @@
+"""From sweeps, run folders and files to records: only what is there is read, and what is not finished is counted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clipprompt.errors import UserError
+from clipprompt.evaluation.records import numbered_records
+from clipprompt.printable import to_json
+from clipprompt.reports._validation import check_multilabel, check_record
+
+RESULTS, PREDICTIONS = "results.jsonl", "predictions.jsonl"
+_BEGUN = ("config.yaml", "job.json", ".job.lock")
+"""Files of a run folder that are there before its results."""
+
+
+@dataclass
+class Gathered:
+    """What was found.
+
+    Attributes:
+        records: of protocols.
+        sources: for each of them, its file and line.
+        multilabel: records of ``eval multilabel``, each once.
+        n_runs: how many runs have results.
+        unfinished: folders of runs that have none.
+        predictions: files of predictions, each with the method whose they are.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    multilabel: list[dict[str, Any]] = field(default_factory=list)
+    n_runs: int = 0
+    unfinished: list[Path] = field(default_factory=list)
+    predictions: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def gather_records(paths: Sequence[str | Path]) -> Gathered:
+    """Reads sweeps, run folders and files of records; a file that is reached twice is read once.
+
+    Args:
+        paths: folders, searched for ``results.jsonl``, and files of JSON lines.
+
+    Raises:
+        UserError: if there is no such path, a file holds what is no record, or there is no record at all.
+    """
+    found = Gathered()
+    for path in _files(map(Path, paths), found):
+        _read(path, found)
+    found.multilabel = list({to_json(record): record for record in found.multilabel}.values())
+    if not found.records and not found.multilabel:
+        runs = f"none of the {len(found.unfinished)} runs in them is finished" if found.unfinished else f"no {RESULTS}"
+        raise UserError(f"nothing to report in {', '.join(map(str, paths))}: {runs}")
+    return found
+
+
+def _files(paths: Iterable[Path], found: Gathered) -> Iterator[Path]:
+    seen = set[Path]()
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} does not exist; give folders of sweeps or runs, or {RESULTS} files")
+        for file in _walk(path, found) if path.is_dir() else [path]:
+            if file.resolve() not in seen:
+                seen.add(file.resolve())
+                yield file
+
+
+def _walk(folder: Path, found: Gathered) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder, onerror=_refuse):
+        folders.sort()
+        here = Path(place)
+        if RESULTS in files:
+            yield here / RESULTS
+        elif any(name in files for name in _BEGUN) and here not in found.unfinished:
+            found.unfinished.append(here)
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+
+
+def _read(path: Path, found: Gathered) -> None:
+    records = list(numbered_records(path))
+    if not records:
+        raise UserError(f"{path} holds no record; remove it, and the command that wrote it makes its run again")
+    for line, record in records:
+        where = f"{path}, line {line}"
+        if record.get("protocol") == "multilabel":
+            check_multilabel(record, where)
+            found.multilabel.append(record)
+        else:
+            check_record(record, where)
+            found.records.append(record)
+            found.sources.append(where)
+    found.n_runs += 1
+    predictions = path.with_name(PREDICTIONS)
+    if path.name == RESULTS and predictions.is_file():
+        found.predictions.append((predictions, str(records[0][1]["method"])))
