@@ -88,7 +88,7 @@ def train(
 
 
 def default_folder(config: RunConfig) -> Path:
-    """``runs/METHOD-DATA-BACKBONE-seedN``, for a run that names no folder."""
+    """``runs/METHOD-DATA-BACKBONE-seedN``, for a run that names no folder; with classes and shots, where some are."""
     from clipprompt.errors import UserError
 
     data = config.data.dataset or config.data.corpus
@@ -99,7 +99,10 @@ def default_folder(config: RunConfig) -> Path:
     place, _, split = data.rpartition(":") if not Path(data).exists() else (data, "", "")
     name = "_".join(part for part in (Path(place).stem, Path(split).stem) if part)
     backbone = config.backbone.name.replace("hf-hub:", "").strip("/").replace("/", "_")
-    return Path("runs") / f"{config.method}-{name}-{backbone}-seed{config.train.seed}"
+    subset = "" if config.data.subset == "all" else f"-{config.data.subset}"
+    split = f"-split{config.data.class_split}" if config.data.class_split else ""
+    shots = "" if config.data.shots is None else f"-{config.data.shots}shots"
+    return Path("runs") / f"{config.method}-{name}{subset}{split}{shots}-{backbone}-seed{config.train.seed}"
 
 
 def _dataset(method: str, value: str | None) -> list[str]:
@@ -119,7 +122,7 @@ def _absolute(value: str | None) -> str | None:
     if value is None:
         return None
     head, colon, tail = value.partition(":")
-    if colon and Path(tail).exists() and not Path(value).exists():
+    if colon and Path(tail).exists() and not Path(value).exists() and not Path(head).exists():
         return f"{head}:{Path(tail).absolute()}"
     folder, colon, split = value.rpartition(":")
     if colon and Path(folder).exists():

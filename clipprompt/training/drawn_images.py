@@ -30,46 +30,20 @@ def draw_images(config: RunConfig) -> tuple[MultiLabelImages, MultiLabelImages |
     Raises:
         UserError: if the set cannot be read, is no such set, has no part train, or pictures of it are missing.
     """
-    data = config.data
-    selects = config.train.select != "last" and data.validation is None
-    drawn = draw_for(config, val=selects)
-    note = (
-        f"{drawn.dataset.name}: {len(drawn.part('train')):,} pictures of {len(drawn.classnames)} classes, drawn with "
-        f"seed {config.train.seed}; draw {drawn.hash[:16]}"
-    )
-    train = _settled(drawn, "train", data).with_notes(note)
-    if not selects:
-        return train, None
-    if drawn.val:
-        return train, _settled(drawn, "val", data)
-    return train.with_notes(f"{drawn.dataset.name} has no part val; {describe_selection(config, drawn)}"), None
-
-
-def draw_for(config: RunConfig, val: bool = True) -> Drawn:
-    """The draw of a run.
-
-    Args:
-        config: of the run.
-        val: whether the part val is wanted too; the training pictures are the same without it.
-
-    Raises:
-        UserError: as :func:`draw_images`; pictures are not looked for.
-    """
-    data = config.data
-    found = load_classification(_name(data), data.root, data.images, ("train", "val") if val else ("train",))
-    return draw(found, data.shots, config.train.seed, data.subset, data.class_split)
-
-
-def describe_selection(config: RunConfig, drawn: Drawn) -> str:
-    """The rule by which a run keeps an epoch, for people and records."""
     data, train = config.data, config.train
-    if train.select == "last":
-        return "last"
-    if data.validation is not None:
-        return f"{train.select} on {data.validation}"
+    selects = train.select != "last" and data.validation is None
+    found = load_classification(_name(data), data.root, data.images, ("train", "val") if selects else ("train",))
+    drawn = draw(found, data.shots, train.seed, data.subset, data.class_split)
+    how = "all" if data.shots is None else f"{data.shots} of each class by seed {train.seed}"
+    what = f"{len(drawn.train):,} pictures of {len(drawn.classnames)} classes, {how}"
+    note = f"{found.name}: drew {what}; draw {drawn.hash[:16]}"
+    learnt = _settled(drawn, "train", data).with_notes(note)
+    if not selects:
+        return learnt, None
     if drawn.val:
-        return f"{train.select} on {len(drawn.val):,} pictures of {drawn.dataset.name}:val"
-    return f"{train.select} on {train.val_fraction:.0%} held out of the training pictures"
+        return learnt, _settled(drawn, "val", data)
+    held_out = f"{train.val_fraction:.0%} of the training pictures are held out to select an epoch by"
+    return learnt.with_notes(f"{found.name} has no part val; {held_out}"), None
 
 
 def _name(data: DataConfig) -> str:

@@ -6,9 +6,11 @@ import typer
 
 from clipprompt.cli.data.check import check
 from clipprompt.cli.data.download import download
+from clipprompt.cli.data.draw import draw
 from clipprompt.cli.data.list import list_sets
 
-app = typer.Typer(help="List, check and download labelled image sets.", no_args_is_help=True)
+app = typer.Typer(help="List, check, draw from and download labelled image sets.", no_args_is_help=True)
 app.command("list")(list_sets)
 app.command("check")(check)
 app.command("download")(download)
+app.command("draw")(draw)

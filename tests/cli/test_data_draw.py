@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clipprompt.datasets.classification.sets import Sample, hash_samples
+from tests.cli.test_train import run
+from tests.training._worker import write_photos
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+CASES: dict[str, Any] = json.loads((GOLDEN / "caltech101_fewshot.json").read_text())["cases"]
+CALTECH101 = ["data", "draw", "caltech101", "--root", str(GOLDEN)]  # which holds the split file, and no picture
+
+
+def samples(text: str) -> list[Sample]:
+    return [Sample(**json.loads(line)) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+@pytest.mark.parametrize(
+    ("case", "options"),
+    [
+        ("seed1/shots1/all", ["--shots", "1"]),
+        ("seed1/shots16/base", ["--shots", "16", "--subset", "base"]),
+        ("seed2/shots4/new", ["--shots", "4", "--seed", "2", "--subset", "novel"]),
+        ("seed2/shots16/all", ["--shots", "16", "--seed", "2"]),
+    ],
+)
+def test_the_list_is_the_originals_draw(case: str, options: list[str], part: str) -> None:
+    code, out, err = run(*CALTECH101, *options, "--part", part)
+    sha256 = CASES[case][part]["sha256"]
+    assert (code, hash_samples(samples(out))) == (0, sha256)
+    assert f"draw {sha256[:16]}; from split_zhou_Caltech101.json (SHA-256 43ab95e88d2f6a32)" in err
+    assert f"caltech101, {part}: {CASES[case][part]['n']:,} pictures" in err
+
+
+def test_a_file_holds_what_stdout_would(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "draw.jsonl"
+    assert run(*CALTECH101, "--shots", "2", "-o", str(path))[:2] == (0, "")
+    assert path.read_text(encoding="utf-8") == run(*CALTECH101, "--shots", "2")[1]
+    assert [one.name for one in path.parent.iterdir()] == ["draw.jsonl"]
+    assert path.read_text(encoding="utf-8").startswith('{"path": "Faces/image_0')
+
+
+def test_what_is_odd_is_told_on_stderr(tmp_path: Path) -> None:
+    photos = write_photos(tmp_path / "photos", ["cat", "dog"], 6)
+    code, out, err = run("data", "draw", str(photos), "--shots", "4", "--class-split", "3", "--subset", "novel")
+    assert (code, len(samples(out))) == (0, 3)
+    assert "photos does not say its parts; its pictures are split 50/20/30 in each class by seed 1" in err
+    assert "fewer than 4 training pictures, all of them taken: " in err
+
+
+def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    code, _, err = run(*CALTECH101, "-o", str(tmp_path / "folder"))
+    assert (code, list(tmp_path.iterdir())) == (2, [tmp_path / "folder"])
+    assert "is not a file; name one" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--shots", "0"], "shots=0 leaves nothing to learn from; give 1 or more"),
+        (["--subset", "new"], "subset 'new' is none of all, base, novel"),
+        (["--part", "trian"], "caltech101 has no part 'trian' (did you mean 'train'?)"),
+        (["--class-split", "-1"], "class_split=-1 is below 0"),
+    ],
+)
+def test_a_wrong_option_is_named_in_one_line(options: list[str], message: str) -> None:
+    code, out, err = run(*CALTECH101, *options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "\n" not in err
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("caltech101", "caltech101 needs --root, the folder that holds caltech-101"),
+        ("voc2007", "voc2007 has several classes to a picture"),
+        ("caltech-101", "unknown set 'caltech-101' (did you mean 'caltech101'?)"),
+    ],
+)
+def test_a_wrong_set_is_named_in_one_line(dataset: str, message: str) -> None:
+    code, _, err = run("data", "draw", dataset)
+    assert code == 2
+    assert message in err
