@@ -44,12 +44,12 @@ def load_named(
             dataset = _from_split_file(specification, split_file, pictures)
         else:
             dataset = _from_official(Place(specification, base, pictures, wanted))
+        return _compare_sizes(dataset, specification)
     except UserError as error:
         if images is not None and isinstance(error, MissingPicturesError):
             raise  # a download would not go where --images points
         joint = " or" if str(error).endswith("?") else ";"
         raise type(error)(f"{error}{joint} {specification.next_step(str(root))}") from error
-    return _compare_sizes(dataset, specification)
 
 
 def find_base(specification: Specification, root: Path) -> Path:
@@ -124,7 +124,7 @@ def _check_owner(
 
     One picture of each class is looked for, until one is found.
     """
-    firsts = {sample.label: sample.path for samples in parts.values() for sample in reversed(samples)}
+    firsts = {sample.label: sample.path for samples in reversed([*parts.values()]) for sample in reversed(samples)}
     sizes = {part: len(samples) for part, samples in parts.items()}
     others = [other for other in SPECIFICATIONS.values() if other is not specification]
     for other in others:
