@@ -52,13 +52,12 @@ def _attributes(element: ElementTree.Element, used: set[str], prefix: str) -> di
         if name in found:
             found[name] = found[name].replace("#", f"#{prefix}")
     if "style" in found:
-        found["style"] = _themed(found["style"])
+        found["style"] = themed(re.sub(r"font-family: [^;]*;?", "", found["style"]))
     return found
 
 
-def _themed(style: str) -> str:
-    """Greys become those of the page, light or dark, and letters the page's own."""
-    style = re.sub(r"font-family: [^;]*;?", "", style)
+def themed(style: str) -> str:
+    """Style with the greys of a page, light or dark, in place of ours."""
     for colour, name in _THEME.items():
-        style = style.replace(colour.lower(), f"var(--{name})")
+        style = re.sub(colour, f"var(--{name})", style, flags=re.IGNORECASE)
     return style

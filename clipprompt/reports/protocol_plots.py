@@ -10,11 +10,11 @@ from clipprompt.reports._bars import Bar, bar_panels
 from clipprompt.reports._curves import Dot, curve_panel
 from clipprompt.reports._grid import save_panels
 from clipprompt.reports._panel import Panel, Style, styles
+from clipprompt.reports._protocol_grid import heading_of
 from clipprompt.reports._scatter import Spot, scatter_panel
 from clipprompt.reports.protocol_summary import ACCURACY, BASE, HM, NOVEL, MethodRow, ProtocolTable
 from clipprompt.reports.published_protocols import Papers, differs, find_published
 
-AVERAGE = "Average"
 _DEVIATION = "Error bars: one standard deviation over runs to each side."
 _PRINTED = "◇: what papers print; *: more than two standard deviations from it."
 _BASE_AGAINST_NOVEL = (
@@ -103,19 +103,14 @@ def _bars(
     papers: Papers,
 ) -> Plot:
     groups = {
-        _heading(table, name): [_bar(row, name, column, papers) for row in table.rows] for name in _shown(table, column)
+        heading_of(table, name): [_bar(row, name, column, papers) for row in table.rows]
+        for name in _shown(table, column)
     }
     bars = [bar for group in groups.values() for bar in group]
     deviation = _DEVIATION if any(bar.std is not None for bar in bars) else ""
     printed = _PRINTED if any(bar.published is not None for bar in bars) else ""
     name = f"{table.protocol}-{'harmonic-means' if column == HM else column}"
     return Plot(name, title, f"{deviation} {printed}".strip(), tuple(bar_panels(groups, looks)))
-
-
-def _heading(table: ProtocolTable, dataset: str | None) -> str:
-    if dataset is None:
-        return f"{AVERAGE} of {len(table.averaged)}"
-    return f"{dataset} (source)" if dataset == table.source else dataset
 
 
 def _bar(row: MethodRow, dataset: str | None, column: str, papers: Papers) -> Bar:
@@ -128,7 +123,7 @@ def _bar(row: MethodRow, dataset: str | None, column: str, papers: Papers) -> Ba
 
 def _scatters(table: ProtocolTable, looks: Mapping[str, Style]) -> Iterator[Plot]:
     has_average = len(table.averaged) > 1
-    one = _heading(table, None if has_average else table.datasets[0])
+    one = heading_of(table, None if has_average else table.datasets[0])
     choices: dict[str, Sequence[str | None]] = {one: [None]} if has_average else {}
     choices[one if len(table.datasets) == 1 else "Every set by itself"] = table.datasets
     spots = {title: list(_spots(table, names)) for title, names in choices.items()}
@@ -152,7 +147,7 @@ def _curves(table: ProtocolTable, looks: Mapping[str, Style]) -> Plot:
     for name in (None, *table.datasets):
         curves = {row.label: dots for row in table.rows if (dots := _dots(row, name))}
         if curves:
-            panels.append(curve_panel(_heading(table, name), curves, looks))
+            panels.append(curve_panel(heading_of(table, name), curves, looks))
     deviation = _DEVIATION if any(number.std for row in table.rows for number in row.numbers.values()) else ""
     dashed = _CURVES if {"0", "all"} & set(table.columns) else ""
     caption = f"{deviation} {dashed}".strip()

@@ -36,8 +36,8 @@ SEEDS = [both("coop", name, 0.8 + seed / 100, 0.6, seed=seed) for name in ("dtd"
 def test_base_to_novel_has_bars_and_points() -> None:
     bars, points = _plots(*SEEDS, both("maple", "dtd", 0.8, 0.7), both("maple", "eurosat", 0.9, 0.7))
     assert (bars.name, points.name) == ("base-to-novel-harmonic-means", "base-to-novel-base-against-novel")
-    assert [panel.title for panel in bars.panels] == ["Average of 2", "dtd", "eurosat"]
-    assert [panel.title for panel in points.panels] == ["Average of 2", "Every set by itself"]
+    assert [panel.title for panel in bars.panels] == ["average of 2 sets", "dtd †", "eurosat †"]
+    assert [panel.title for panel in points.panels] == ["average of 2 sets", "Every set by itself"]
     assert [name for name, _ in points.keys] == ["coop", "maple"]
     assert "coop: base 81.5, novel 60.0" in points.panels[0].alt
     assert "one standard deviation over runs" in bars.caption
@@ -57,12 +57,12 @@ def test_printed_numbers_are_marked_where_they_differ() -> None:
 
 def test_one_method_on_one_set_is_drawn() -> None:
     bars, points = _plots(both("coop", "dtd", 0.8, 0.6))
-    assert [panel.title for panel in (*bars.panels, *points.panels)] == ["dtd", "dtd"]
+    assert [panel.title for panel in (*bars.panels, *points.panels)] == ["dtd †", "dtd †"]
 
 
 def test_what_was_not_run_is_said() -> None:
     bars, points = _plots(both("coop", "dtd", 0.8, 0.6), both("maple", "eurosat", 0.8, 0.6))
-    assert [panel.title for panel in bars.panels] == ["dtd", "eurosat"], "no set has numbers of both"
+    assert [panel.title for panel in bars.panels] == ["dtd †", "eurosat †"], "no set has numbers of both"
     assert bars.panels[0].alt.endswith("maple not run")
     assert [panel.title for panel in points.panels] == ["Every set by itself"]
 
@@ -76,7 +76,7 @@ def test_few_shot_curves_have_the_average_first_and_zero_shot_dashed() -> None:
     runs = [_shots("coop", name, 0.6 + k / 100, k, seed=s) for name in ("dtd", "own") for k in (1, 16) for s in (1, 2)]
     zero = [_shots("zero_shot", name, 0.5, None) for name in ("dtd", "own")]
     (plot,) = _plots(*runs, *zero)
-    assert [panel.title for panel in plot.panels] == ["Average of 2", "dtd", "own"]
+    assert [panel.title for panel in plot.panels] == ["average of 2 sets", "dtd †", "own"]
     assert plot.panels[1].alt == "zero_shot: 50.0; coop: 1 shot 61.0 ± 0.0, 16 shots 76.0 ± 0.0"
     assert "Dashed" in plot.caption
 
@@ -86,7 +86,7 @@ def test_what_was_learnt_from_stands_first_and_out_of_the_average(protocol: str)
     names = ("imagenet_v2", "imagenet", "imagenet_r")
     more = {"protocol": protocol, "trained_on": "imagenet", "draw_hash": "d"}
     (plot,) = _plots([record("coop", name, 0.6, "all", **more) for name in names])
-    assert [panel.title for panel in plot.panels] == ["Average of 2", "imagenet (source)", "imagenet_v2", "imagenet_r"]
+    assert [panel.title for panel in plot.panels] == ["average of 2 sets", "imagenet (source)", "imagenet_v2", "imagenet_r"]
     assert plot.name == f"{protocol}-accuracy"
 
 

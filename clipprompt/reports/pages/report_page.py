@@ -1,0 +1,126 @@
+"""The page of a report: tables as in papers, plots, worst classes, confusions, mistakes, and how all was made."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from markupsafe import Markup
+
+from clipprompt.reports._protocol_grid import PAPER, Grid, heading_of, make_grid, transposed
+from clipprompt.reports._svg import panel_svg, themed
+from clipprompt.reports.class_accuracy import worst_classes
+from clipprompt.reports.confusions import count_confusions
+from clipprompt.reports.contact_sheet import choose_mistakes, open_tiles, tile_words
+from clipprompt.reports.pages import _report_facts as facts
+from clipprompt.reports.pages._render import data_uri, render
+from clipprompt.reports.predictions import Prediction
+from clipprompt.reports.protocol_plots import Plot, protocol_plots
+from clipprompt.reports.protocol_summary import ProtocolTable
+from clipprompt.reports.published_protocols import Papers, find_published
+
+Lists = tuple[str, list[tuple[str, list[Any]]]]
+"""A subset of the classes, and a list for each method."""
+
+_N_WORST, _N_PAIRS = 5, 10
+
+
+def render_report_page(
+    tables: Sequence[ProtocolTable],
+    *,
+    title: str = "Results",
+    predictions: Sequence[Prediction] = (),
+    commands: Sequence[str] = (),
+    incomplete: Sequence[str] = (),
+    published: bool = True,
+) -> str:
+    """One self-contained page: nothing is requested from anywhere, and no script runs.
+
+    Args:
+        tables: of protocols.
+        title: heading of the page.
+        predictions: of the same runs, for confusions and pictures of mistakes; their files are opened.
+        commands: that make the same numbers again.
+        incomplete: runs that are not finished, each with what is lacking.
+        published: whether the papers' numbers stand beside, where they compare.
+    """
+    numbers = count()
+    records = [record for table in tables for record in table.records]
+    return render(
+        "report.html",
+        title=title,
+        facts=facts.run_facts(records) if records else {},
+        sections=[_section(table, find_published(table) if published else Papers(), numbers) for table in tables],
+        confusions=_confusions(predictions),
+        mistakes=list(_mistakes(predictions)),
+        commands=commands,
+        incomplete=incomplete,
+        libraries=facts.libraries(records),
+        files=facts.tested_files(records),
+        draws=facts.draws(records),
+    )
+
+
+def _section(table: ProtocolTable, papers: Papers, numbers: Iterator[int]) -> dict[str, Any]:
+    grid = _for_page(make_grid(table, papers), heading_of(table, None))
+    return {
+        "grid": grid,
+        "n_columns": sum(not column.endswith(PAPER) for column in grid.columns) if grid.kind else len(grid.columns),
+        "plots": [_plot(plot, numbers) for plot in protocol_plots(table, papers)],
+        "worst": list(_worst(table)),
+        "settings": facts.settings(table),
+    }
+
+
+def _for_page(grid: Grid, average: str) -> Grid:
+    """Sets from above, where they stand from left to right; and the average first, where it is last."""
+    if len(grid.blocks) == 1 and not grid.blocks[0].heading:
+        return transposed(grid)
+    return replace(grid, blocks=tuple(sorted(grid.blocks, key=lambda block: block.heading != average)))
+
+
+def _plot(plot: Plot, numbers: Iterator[int]) -> dict[str, Any]:
+    panels = [(panel.title, Markup(panel_svg(panel, f"p{next(numbers)}-"))) for panel in plot.panels]
+    width = max(panel.size[0] for panel in plot.panels)
+    looks = [(name, look.sign, themed(look.colour)) for name, look in plot.keys]
+    return {"title": plot.title, "caption": plot.caption, "looks": looks, "panels": panels, "width": width}
+
+
+def _worst(table: ProtocolTable) -> Iterator[tuple[str, list[Lists]]]:
+    """By data set and subset of its classes, the worst classes of each row."""
+    for name in table.datasets:
+        subsets = sorted({record["tested_subset"] for record in table.records if record["dataset"] == name})
+        yield name, [(subset, _worst_of_rows(table, name, subset)) for subset in subsets]
+
+
+def _worst_of_rows(table: ProtocolTable, dataset: str, subset: str) -> list[tuple[str, list[Any]]]:
+    found = []
+    for row in table.rows:
+        records = [r for r in row.records if r["dataset"] == dataset and r["tested_subset"] == subset]
+        if records:
+            found.append((row.label, worst_classes(records, _N_WORST)))
+    return found
+
+
+def _confusions(predictions: Iterable[Prediction]) -> list[tuple[str, list[Lists]]]:
+    """By data set and subset of its classes, the most confused pairs of each method."""
+    by_method: dict[str, list[Prediction]] = defaultdict(list)
+    for prediction in predictions:
+        by_method[prediction.method].append(prediction)
+    found: dict[str, dict[str, list[tuple[str, list[Any]]]]] = defaultdict(lambda: defaultdict(list))
+    for method, of_method in by_method.items():
+        for (dataset, subset), confusions in count_confusions(of_method).items():
+            found[dataset][subset].append((method, confusions.pairs(_N_PAIRS)))
+    return [(dataset, list(subsets.items())) for dataset, subsets in found.items()]
+
+
+def _mistakes(predictions: Sequence[Prediction]) -> Iterator[dict[str, Any]]:
+    with_method = len({prediction.method for prediction in predictions}) > 1
+    for tile in open_tiles(choose_mistakes(predictions)):
+        truth, predicted, sure = tile_words(tile.mistake, with_method=with_method)
+        picture = None if tile.picture is None else data_uri(tile.picture, "jpeg")
+        where = {"dataset": tile.mistake.dataset, "path": tile.mistake.path, "reason": tile.reason}
+        yield {"truth": truth, "predicted": predicted, "sure": sure, "picture": picture, **where}
