@@ -14,10 +14,16 @@ import numpy.typing as npt
 Labels = npt.NDArray[np.int64]
 
 
-def predictions(scores: npt.NDArray[np.floating]) -> Labels:
-    """The class with the highest score of each picture: (N, C) to (N,)."""
+def predictions(scores: npt.NDArray[np.floating], first: Sequence[int] | None = None) -> Labels:
+    """The class with the highest score of each picture: (N, C) to (N,).
+
+    Args:
+        scores: (N, C).
+        first: of each class the first one with the same prompt (``Learner.first_of_same_prompt``). Their scores are the
+            same but for rounding, so the first is the prediction.
+    """
     best: Labels = scores.argmax(axis=1).astype(np.int64)
-    return best
+    return best if first is None else np.asarray(first, dtype=np.int64)[best]
 
 
 def accuracy(predicted: Labels, labels: Labels) -> float:

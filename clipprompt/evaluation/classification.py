@@ -105,11 +105,13 @@ def _test(learner: Learner, job: Job, test: Test, how: Evaluation) -> _Tested:
     start = time.perf_counter()
     drawn = draw(load_set(test.dataset, how.root, (test.part,)), None, 0, test.subset, job.class_split)
     images = settle_pictures(drawn.images(test.part), drawn.dataset, test.part, how.root, skip_missing=False)
-    scored, cached = _score(with_classes(learner, drawn.classnames), drawn, images, test.part, how)
+    ready = with_classes(learner, drawn.classnames)
+    scored, cached = _score(ready, drawn, images, test.part, how)
     for name, reason in scored.skipped:
         how.say(f"{reason}; {name} of {images.name} is left out")
     scores = scored.by_key[job.method][learner.branch]
-    predicted, labels = predictions(scores), scored.dataset.targets.argmax(axis=1).astype(np.int64)
+    predicted = predictions(scores, ready.first_of_same_prompt)
+    labels = scored.dataset.targets.argmax(axis=1).astype(np.int64)
     seconds = time.perf_counter() - start
     return _Tested(
         drawn, test.part, scored.dataset, scores, predicted, labels, len(scored.skipped), cached, round(seconds, 3)
