@@ -79,14 +79,14 @@ def distinct_records(records: Sequence[Record], sources: Sequence[str] | None = 
     places = sources or [f"record {number}" for number in range(1, len(records) + 1)]
     found: dict[str, tuple[Record, str]] = {}
     for record, place in zip(records, places, strict=True):
-        earlier, there = found.setdefault(_identity(record), (record, place))
+        key = _identity(record)
+        earlier, there = found.setdefault(key, (record, place))
         if earlier["accuracy"] != record["accuracy"]:
             values = f"{earlier['accuracy']:.6g} and {record['accuracy']:.6g}"
-            raise UserError(
-                f"{there} and {place} are the same run ({_name(record)}) with accuracies {values}: keep one"
-            )
-        if to_json(record) < to_json(earlier):  # seconds may differ; which is kept must not depend on the order
-            found[_identity(record)] = (record, place)
+            raise UserError(f"{there} and {place} are the same run ({_name(record)}) with accuracies {values}: keep one")
+        # Times may differ; which of two is kept must not depend on the order.
+        if earlier is not record and to_json(record) < to_json(earlier):
+            found[key] = (record, place)
     return [found[key][0] for key in sorted(found)]
 
 

@@ -130,5 +130,5 @@ def _cells(line: Line, sign: str) -> Iterator[Text]:
 
 def _cell_style(cell: Cell) -> str:
     if cell.is_marked:
-        return "yellow"
+        return "magenta"  # seen on black and on white
     return "bold" if cell.is_best else "dim" if cell.number is None else ""
