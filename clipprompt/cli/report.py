@@ -32,13 +32,25 @@ def report(
     published: Annotated[
         bool, typer.Option("--published/--no-published", help="the papers' numbers beside, where they compare")
     ] = True,
+    plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="write the plots of the page as files")] = None,
+    plot_format: Annotated[str, typer.Option(metavar="NAME", help="of these files: png, pdf or svg")] = "png",
+    confusions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="write which classes are taken for which: .csv, or a matrix as .png, .pdf, .svg"
+        ),
+    ] = None,
+    contact_sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="draw misclassified pictures: .png, .pdf or .svg")
+    ] = None,
 ) -> None:
     """Show what runs have measured: mean and deviation over seeds, averages.
 
     Folders are searched for results.jsonl. Runs that are not finished are
     counted and left out. What does not compare (another backbone, other
     test pictures) is never averaged. jsonl is the records themselves, each
-    once, so that the parts of a sweep become one file.
+    once, so that the parts of a sweep become one file. Single pictures are
+    known of runs of clipprompt eval --predictions.
 
       clipprompt report runs/sweep
 
@@ -53,6 +65,7 @@ def report(
 
     kind = report_format(output_format, output)
     check_output(output)
+    _check_pictures(plot_format, confusions, contact_sheet)
     if kind == "html" and output is None and sys.stdout.isatty():
         raise UserError("a page does not go to a terminal; write it to a file with -o report.html")
     found = gather_records(runs)
@@ -64,7 +77,41 @@ def report(
         text = render_report(found, kind, published)
         with open_output(output) as write:
             write(text)
+    _draw(found, plots, plot_format, confusions, contact_sheet)
     _say_unfinished(found)
+
+
+def _check_pictures(plot_format: str, confusions: Path | None, contact_sheet: Path | None) -> None:
+    """Refuses early what could only fail at the end."""
+    from clipprompt.cli._writing import check_output
+    from clipprompt.reports._figure import check_path
+
+    check_path(f"plots as .{plot_format}")
+    for option, path in (("--confusions", confusions), ("--contact-sheet", contact_sheet)):
+        check_output(path, option)
+        if path is not None and not (option == "--confusions" and path.suffix.lower() == ".csv"):
+            check_path(path)
+
+
+def _draw(
+    found: Gathered, plots: Path | None, plot_format: str, confusions: Path | None, contact_sheet: Path | None
+) -> None:
+    if plots is not None:
+        from clipprompt.reports.protocol_plots import save_protocol_plots
+        from clipprompt.reports.protocol_summary import summarise_protocols
+
+        save_protocol_plots(summarise_protocols(found.records, found.sources), plots, plot_format)
+    predictions = found.read_predictions() if confusions or contact_sheet else []
+    if confusions is not None:
+        from clipprompt.reports.confusions import count_confusions, write_confusions
+
+        write_confusions(count_confusions(predictions), confusions)
+    if contact_sheet is not None:
+        from clipprompt.reports.contact_sheet import write_contact_sheet
+
+        n_lost = write_contact_sheet(predictions, contact_sheet)
+        if n_lost:
+            typer.echo(f"clipprompt: {n_lost} pictures of the contact sheet could not be opened; it says why", err=True)
 
 
 def _say_unfinished(found: Gathered) -> None:

@@ -16,18 +16,29 @@ import numpy.typing as npt
 from clipprompt.errors import UserError
 from clipprompt.files import write_text
 from clipprompt.printable import printable
-from clipprompt.reports._figure import GREY, INK, new_figure, save_figure
+from clipprompt.reports._figure import GREY, INK, check_path, new_figure, save_figure
 from clipprompt.reports._panel import label
 from clipprompt.reports.predictions import Prediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Tested = tuple[str, str]
-"""A data set and a subset of its classes."""
-
 MOST_CLASSES = 50
-_SHOWN = 30
+"""Classes of a matrix that are all drawn; of more, the most confused are."""
+
+_SHOWN, _MOST_MATRICES = 30, 12
+
+
+class Tested(NamedTuple):
+    """What was tested: a method, a data set and a subset of its classes."""
+
+    method: str
+    dataset: str
+    subset: str
+
+    def __str__(self) -> str:
+        of_method = f"{self.method} on " if self.method else ""
+        return f"{of_method}{self.dataset}{'' if self.subset == 'all' else f', {self.subset} classes'}"
 
 
 class ConfusedPair(NamedTuple):
@@ -88,22 +99,18 @@ def count_confusions(predictions: Iterable[Prediction]) -> dict[Tested, Confusio
     """Counts predictions by what was tested, in the order in which that first appears."""
     found: dict[Tested, Confusions] = {}
     for prediction in predictions:
-        confusions = found.setdefault((prediction.dataset, prediction.subset), Confusions(Counter(), Counter()))
+        tested = Tested(prediction.method, prediction.dataset, prediction.subset)
+        confusions = found.setdefault(tested, Confusions(Counter(), Counter()))
         confusions.counts[prediction.truth, prediction.predicted] += 1
         confusions.totals[prediction.truth] += 1
     return found
-
-
-def tested_name(tested: Tested) -> str:
-    """Such as ``eurosat`` or ``eurosat, novel classes``."""
-    return tested[0] if tested[1] == "all" else f"{tested[0]}, {tested[1]} classes"
 
 
 def write_confusions(found: dict[Tested, Confusions], path: str | Path) -> None:
     """Writes a CSV of all confused pairs, or draws matrices, as the ending says.
 
     Args:
-        found: of :func:`count_confusions`, of one method or of several together.
+        found: of :func:`count_confusions`.
         path: with the ending csv, png, pdf or svg.
 
     Raises:
@@ -121,10 +128,10 @@ def confusions_csv(found: dict[Tested, Confusions]) -> str:
     """A line for each pair of classes that were confused: how many pictures, of how many, the worst first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["dataset", "subset", "class", "predicted", "n_images", "n_images_of_class", "percent"])
-    for (dataset, subset), confusions in found.items():
+    writer.writerow(["method", "dataset", "subset", "class", "predicted", "n_images", "n_images_of_class", "percent"])
+    for tested, confusions in found.items():
         for pair in confusions.pairs():
-            names = [printable(name) for name in (dataset, subset, pair.truth, pair.predicted)]
+            names = [printable(name) for name in (*tested, pair.truth, pair.predicted)]
             writer.writerow([*names, pair.n_images, pair.n_of_class, f"{100 * pair.share:.2f}"])
     return text.getvalue()
 
@@ -133,8 +140,11 @@ def plot_confusions(found: dict[Tested, Confusions], path: str | Path) -> None:
     """Draws a matrix for each tested set; of more than ``MOST_CLASSES`` classes the most confused.
 
     Raises:
-        UserError: for an ending that is not png, pdf or svg, or a place that cannot be written.
+        UserError: for an ending that is not png, pdf or svg, for too many matrices, or a place that cannot be written.
     """
+    check_path(path)
+    if len(found) > _MOST_MATRICES:
+        raise UserError(f"{path}: {len(found)} matrices are too many for a picture; give fewer runs, or a .csv file")
     chosen = [(tested, confusions, _chosen(confusions)) for tested, confusions in found.items()]
     sides = [2.6 + 0.21 * max(len(names), 6) for _, _, names in chosen]
     figure = new_figure(max(sides) + 0.4, sum(sides) + 0.3)
@@ -142,7 +152,7 @@ def plot_confusions(found: dict[Tested, Confusions], path: str | Path) -> None:
     for axes, (tested, confusions, names) in zip(rows, chosen, strict=True):
         _draw_matrix(axes, confusions.matrix(names), names)
         of = f", the {len(names)} most confused of {n}" if len(names) < (n := len(confusions.classnames)) else ""
-        axes.set_title(label(f"{tested_name(tested)}{of}", 80), fontsize=11, color=INK, loc="left")
+        axes.set_title(label(f"{tested}{of}", 80), fontsize=11, color=INK, loc="left")
     save_figure(figure, path)
 
 

@@ -12,8 +12,10 @@ from clipprompt.errors import UserError
 from clipprompt.evaluation.records import numbered_records
 from clipprompt.printable import to_json
 from clipprompt.reports._validation import check_multilabel, check_record
+from clipprompt.reports.predictions import PREDICTIONS, Prediction, read_predictions
+from clipprompt.reports.reproduce import SWEEP
 
-RESULTS, PREDICTIONS = "results.jsonl", "predictions.jsonl"
+RESULTS = "results.jsonl"
 _BEGUN = ("config.yaml", "job.json", ".job.lock")
 """Files of a run folder that are there before its results."""
 
@@ -29,6 +31,7 @@ class Gathered:
         n_runs: how many runs have results.
         unfinished: folders of runs that have none.
         predictions: files of predictions, each with the method whose they are.
+        sweeps: files that say what a sweep was asked for.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -37,6 +40,15 @@ class Gathered:
     n_runs: int = 0
     unfinished: list[Path] = field(default_factory=list)
     predictions: list[tuple[Path, str]] = field(default_factory=list)
+    sweeps: list[Path] = field(default_factory=list)
+
+    def read_predictions(self) -> list[Prediction]:
+        """What learners said of single pictures, of all runs that wrote it.
+
+        Raises:
+            UserError: for a file that holds anything else.
+        """
+        return [one for path, method in self.predictions for one in read_predictions(path, method)]
 
 
 def gather_records(paths: Sequence[str | Path]) -> Gathered:
@@ -73,6 +85,8 @@ def _walk(folder: Path, found: Gathered) -> Iterator[Path]:
     for place, folders, files in os.walk(folder, onerror=_refuse):
         folders.sort()
         here = Path(place)
+        if SWEEP in files and here / SWEEP not in found.sweeps:
+            found.sweeps.append(here / SWEEP)
         if RESULTS in files:
             yield here / RESULTS
         elif any(name in files for name in _BEGUN) and here not in found.unfinished:

@@ -11,7 +11,7 @@ from typing import Any
 from clipprompt.errors import UserError
 from clipprompt.evaluation.records import read_records
 
-FILE = "predictions.jsonl"
+PREDICTIONS = "predictions.jsonl"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from clipprompt.reports.gather import Gathered
 from clipprompt.reports.protocol_summary import ProtocolTable, summarise_protocols
 from clipprompt.reports.protocol_table import render_tables, rich_tables
 from clipprompt.reports.published import DATASETS, load_published
+from clipprompt.reports.reproduce import sweep_command
 from clipprompt.reports.tables import PublishedRows, render_table, rich_table
 
 if TYPE_CHECKING:
@@ -102,8 +103,11 @@ def _papers(records: Sequence[dict[str, Any]], published: bool) -> PublishedRows
 
 def _page(found: Gathered, tables: Sequence[ProtocolTable], published: bool) -> str:
     from clipprompt.reports.pages.report_page import render_report_page
-    from clipprompt.reports.predictions import read_predictions
 
-    predictions = [one for path, method in found.predictions for one in read_predictions(path, method)]
-    unfinished = [str(folder) for folder in found.unfinished]
-    return render_report_page(tables, predictions=predictions, incomplete=unfinished, published=published)
+    return render_report_page(
+        tables,
+        predictions=found.read_predictions(),
+        commands=[sweep_command(path) for path in found.sweeps],
+        incomplete=[str(folder) for folder in found.unfinished],
+        published=published,
+    )

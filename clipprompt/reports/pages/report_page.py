@@ -31,7 +31,7 @@ _N_WORST, _N_PAIRS = 5, 10
 def render_report_page(
     tables: Sequence[ProtocolTable],
     *,
-    title: str = "Results",
+    title: str = "",
     predictions: Sequence[Prediction] = (),
     commands: Sequence[str] = (),
     incomplete: Sequence[str] = (),
@@ -41,7 +41,7 @@ def render_report_page(
 
     Args:
         tables: of protocols.
-        title: heading of the page.
+        title: heading of the page; the empty string says what was run.
         predictions: of the same runs, for confusions and pictures of mistakes; their files are opened.
         commands: that make the same numbers again.
         incomplete: runs that are not finished, each with what is lacking.
@@ -51,7 +51,7 @@ def render_report_page(
     records = [record for table in tables for record in table.records]
     return render(
         "report.html",
-        title=title,
+        title=title or _title(tables),
         facts=facts.run_facts(records) if records else {},
         sections=[_section(table, find_published(table) if published else Papers(), numbers) for table in tables],
         confusions=_confusions(predictions),
@@ -62,6 +62,14 @@ def render_report_page(
         files=facts.tested_files(records),
         draws=facts.draws(records),
     )
+
+
+def _title(tables: Sequence[ProtocolTable]) -> str:
+    if len(tables) != 1:
+        return "Results"
+    n_methods, n_sets = len(tables[0].rows), len(tables[0].datasets)
+    methods = tables[0].rows[0].label if n_methods == 1 else f"{n_methods} methods"
+    return f"{tables[0].protocol}: {methods} on {tables[0].datasets[0] if n_sets == 1 else f'{n_sets} sets'}"
 
 
 def _section(table: ProtocolTable, papers: Papers, numbers: Iterator[int]) -> dict[str, Any]:
@@ -107,13 +115,9 @@ def _worst_of_rows(table: ProtocolTable, dataset: str, subset: str) -> list[tupl
 
 def _confusions(predictions: Iterable[Prediction]) -> list[tuple[str, list[Lists]]]:
     """By data set and subset of its classes, the most confused pairs of each method."""
-    by_method: dict[str, list[Prediction]] = defaultdict(list)
-    for prediction in predictions:
-        by_method[prediction.method].append(prediction)
     found: dict[str, dict[str, list[tuple[str, list[Any]]]]] = defaultdict(lambda: defaultdict(list))
-    for method, of_method in by_method.items():
-        for (dataset, subset), confusions in count_confusions(of_method).items():
-            found[dataset][subset].append((method, confusions.pairs(_N_PAIRS)))
+    for tested, confusions in count_confusions(predictions).items():
+        found[tested.dataset][tested.subset].append((tested.method, confusions.pairs(_N_PAIRS)))
     return [(dataset, list(subsets.items())) for dataset, subsets in found.items()]
 
 
