@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
+from clipprompt.printable import printable
 from clipprompt.reports.protocol_summary import ACCURACY, MethodRow, Number, Place, ProtocolTable
 from clipprompt.reports.published_protocols import Papers, differs
 
@@ -50,7 +51,7 @@ def _place(table: ProtocolTable, row: MethodRow, place: Place) -> dict[str, obje
     dataset, column = place
     is_shots = table.protocol == "few-shot"
     shots = column if is_shots else row.records[0]["shots"]
-    return {"dataset": dataset or AVERAGE, "shots": shots, "metric": ACCURACY if is_shots else column}
+    return {"dataset": printable(dataset or AVERAGE), "shots": shots, "metric": ACCURACY if is_shots else column}
 
 
 def _numbers(number: Number, printed: float | None) -> dict[str, object]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from clipprompt.printable import printable
 from clipprompt.reports._protocol_notes import HIGH_VARIANCE, describe_table
 from clipprompt.reports.protocol_summary import ACCURACY, BASE, HM, NOVEL, MethodRow, Number, ProtocolTable
 from clipprompt.reports.published_protocols import Papers, differs
@@ -108,7 +109,11 @@ def heading_of(table: ProtocolTable, dataset: str | None) -> str:
     """The name of a set with its flags, or what the average is over."""
     if dataset is None:
         return f"average of {len(table.averaged)} sets"
-    return dataset + (" (source)" if dataset == table.source else "") + (" †" if dataset in HIGH_VARIANCE else "")
+    return (
+        printable(dataset)
+        + (" (source)" if dataset == table.source else "")
+        + (" †" if dataset in HIGH_VARIANCE else "")
+    )
 
 
 def transposed(grid: Grid) -> Grid:

@@ -117,7 +117,7 @@ def _settings(table: ProtocolTable) -> Iterator[str]:
                 where = record["dataset"] + (f" {record['shots']} shots" if table.protocol == "few-shot" else "")
                 names.extend([where] if where not in names else [])
             if len(values) > 1:
-                yield f"{row.label}: {key} is {_by_value(values)}"
+                yield f"{row.label}: {key} is {printable(_by_value(values))}"
 
 
 def _by_value(values: dict[str, list[str]]) -> str:
@@ -177,7 +177,7 @@ def _beside(table: ProtocolTable, other: ProtocolTable) -> Iterator[str]:
             odd = next((record for record in mine if record[key] != theirs[_place(record)][key]), None)
             if odd is not None:
                 where = f"{odd['n_images']} of {printable(odd['split_source'])}, {key} {printable(odd[key][:8])}"
-                yield f"{name} has other {what} than in a table above ({where})"
+                yield f"{printable(name)} has other {what} than in a table above ({where})"
 
 
 def _place(record: Record) -> tuple[Any, ...]:
