@@ -29,7 +29,7 @@ MOST_CLASSES = 50
 _SHOWN, _MOST_MATRICES = 30, 12
 
 
-class Tested(NamedTuple):
+class Evaluated(NamedTuple):
     """What was tested: a method, a data set and a subset of its classes."""
 
     method: str
@@ -90,23 +90,23 @@ class Confusions:
         return shares
 
     def most_confused(self, n: int) -> list[str]:
-        """At most ``n`` classes, by name: those of the most confused pairs."""
+        """At most ``n`` classes, by name: those of the most confused pairs; where nothing is confused, any."""
         names = dict.fromkeys(name for pair in self.pairs() for name in (pair.truth, pair.predicted))
-        return sorted(list(names)[:n])
+        return sorted(list(names)[:n]) or self.classnames[:n]
 
 
-def count_confusions(predictions: Iterable[Prediction]) -> dict[Tested, Confusions]:
+def count_confusions(predictions: Iterable[Prediction]) -> dict[Evaluated, Confusions]:
     """Counts predictions by what was tested, in the order in which that first appears."""
-    found: dict[Tested, Confusions] = {}
+    found: dict[Evaluated, Confusions] = {}
     for prediction in predictions:
-        tested = Tested(prediction.method, prediction.dataset, prediction.subset)
+        tested = Evaluated(prediction.method, prediction.dataset, prediction.subset)
         confusions = found.setdefault(tested, Confusions(Counter(), Counter()))
         confusions.counts[prediction.truth, prediction.predicted] += 1
         confusions.totals[prediction.truth] += 1
     return found
 
 
-def write_confusions(found: dict[Tested, Confusions], path: str | Path) -> None:
+def write_confusions(found: dict[Evaluated, Confusions], path: str | Path) -> None:
     """Writes a CSV of all confused pairs, or draws matrices, as the ending says.
 
     Args:
@@ -124,7 +124,7 @@ def write_confusions(found: dict[Tested, Confusions], path: str | Path) -> None:
         plot_confusions(found, path)
 
 
-def confusions_csv(found: dict[Tested, Confusions]) -> str:
+def confusions_csv(found: dict[Evaluated, Confusions]) -> str:
     """A line for each pair of classes that were confused: how many pictures, of how many, the worst first."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -136,7 +136,7 @@ def confusions_csv(found: dict[Tested, Confusions]) -> str:
     return text.getvalue()
 
 
-def plot_confusions(found: dict[Tested, Confusions], path: str | Path) -> None:
+def plot_confusions(found: dict[Evaluated, Confusions], path: str | Path) -> None:
     """Draws a matrix for each tested set; of more than ``MOST_CLASSES`` classes the most confused.
 
     Raises:
@@ -151,7 +151,9 @@ def plot_confusions(found: dict[Tested, Confusions], path: str | Path) -> None:
     rows = figure.subplots(len(chosen), 1, squeeze=False, height_ratios=sides)[:, 0]
     for axes, (tested, confusions, names) in zip(rows, chosen, strict=True):
         _draw_matrix(axes, confusions.matrix(names), names)
-        of = f", the {len(names)} most confused of {n}" if len(names) < (n := len(confusions.classnames)) else ""
+        of = (
+            f", the most confused {len(names)} of {n} classes" if len(names) < (n := len(confusions.classnames)) else ""
+        )
         axes.set_title(label(f"{tested}{of}", 80), fontsize=11, color=INK, loc="left")
     save_figure(figure, path)
 

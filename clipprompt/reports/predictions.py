@@ -74,7 +74,7 @@ def _prediction(line: Mapping[str, Any], method: str, where: str) -> Prediction:
     folder, probability = line["folder"], line["probability"]
     if not all(isinstance(word, str) for word in words.values()) or not isinstance(folder, str | None):
         raise UserError(f"{where}: {', '.join(words)} and folder must be text")
-    if not isinstance(probability, int | float) or not math.isfinite(probability):
+    if type(probability) not in (int, float) or not math.isfinite(probability):
         raise UserError(f"{where}: probability must be a number, not {probability!r}")
     return Prediction(
         dataset=words["dataset"],
