@@ -73,7 +73,7 @@ def test_labels_of_a_miniature_are_those_of_its_scenes(tmp_path: Path, name: str
 def test_split_of_the_official_size_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_voc(tmp_path)
     small = {"voc2007": replace(SPECIFICATIONS["voc2007"], splits={"test": 3})}
-    monkeypatch.setattr("clipprompt.datasets.select.SPECIFICATIONS", small)
+    monkeypatch.setattr("clipprompt.datasets._readers.SPECIFICATIONS", small)
     dataset = load_dataset("voc2007", root=tmp_path)
     assert (dataset.options["official_size"], dataset.notes) == ("yes", ())
 
