@@ -49,7 +49,9 @@ def test_what_is_odd_is_told_on_stderr(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", ["cat", "dog"], 6)
     code, out, err = run("data", "draw", str(photos), "--shots", "4", "--class-split", "3", "--subset", "novel")
     assert (code, len(samples(out))) == (0, 3)
-    assert "photos does not say its parts; its pictures are split 50/20/30 in each class by seed 1" in err
+    assert (
+        "photos does not say its parts: split here into 50 % train, 20 % val and 30 % test of each class, seed 1" in err
+    )
     assert "fewer than 4 training pictures, all of them taken: " in err
 
 

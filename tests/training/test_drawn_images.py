@@ -88,7 +88,7 @@ def test_own_data_are_seen_whole_or_in_parts(photos: Path) -> None:
     for settings, n in ((["data.parts=true"], 15), (["shots=2"], 6), (["subset=base"], 10)):
         found = load(*settings, dataset=str(photos))
         assert len(found.images) == n
-        assert found.images.notes[0].startswith("photos does not say its parts; its pictures are split 50/20/30")
+        assert found.images.notes[0].startswith("photos does not say its parts: split here into 50 % train")
 
 
 def test_own_parts_are_kept(tmp_path: Path) -> None:

@@ -4,27 +4,25 @@
     photos/train/cat/a.jpg        a.jpg,cat             a.jpg,cat,train
 
 What says its parts (on folders: train, val, test; in a table: the column ``split``) keeps them. What does not is split
-as CoOp does where the authors of a set give no split: 50, 20 and 30 of a hundred pictures of each class. The draw is
-seeded by :data:`SPLIT_SEED` and the class's name, so that a picture or a class more changes no other class's parts.
+as CoOp splits a set whose authors do not: 50, 20 and 30 of a hundred pictures of each class, by a fixed seed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clipprompt.datasets._checks import check_folder, first_repeated, plain_name
 from clipprompt.datasets._label_files import SPLIT_WORDS, TABLES, Entry, check_unique, read_entries
+from clipprompt.datasets.classification._split import split_in_three
 from clipprompt.datasets.classification.sets import PARTS, ClassificationSet, Sample
 from clipprompt.datasets.folders import find_splits, load_class_folders
 from clipprompt.datasets.images import PRESENT, UNKNOWN
 from clipprompt.errors import UserError
 from clipprompt.printable import printable
 
-SPLIT_SEED = 1
-_TRAIN, _VAL = 0.5, 0.2
+_TOO_FEW = "give 4 or more, or say yourself what is what: in folders train, val and test, or a column split"
 
 
 def is_own(spec: str) -> bool:
@@ -49,34 +47,6 @@ def load_own(spec: str, images: str | Path | None = None) -> ClassificationSet:
     if images is not None:
         raise UserError(f"--images {images} has no use with {spec!r}, which holds its pictures; leave it out")
     return _load_folder(path)
-
-
-def split_samples(samples: Iterable[Sample], seed: int = SPLIT_SEED) -> dict[str, list[Sample]]:
-    """Parts of half, a fifth and the rest of each class, drawn at random; within a part the order stays.
-
-    Args:
-        samples: of a whole set.
-        seed: of the draw, together with the class's name.
-
-    Raises:
-        UserError: if a class has too few pictures to be in all three parts.
-    """
-    of_class: dict[str, list[Sample]] = {}
-    for sample in samples:
-        of_class.setdefault(sample.classname, []).append(sample)
-    parts: dict[str, list[Sample]] = {part: [] for part in PARTS}
-    for classname, group in of_class.items():
-        n_train, n_val = round(_TRAIN * len(group)), round(_VAL * len(group))
-        if not 0 < n_val < len(group) - n_train:
-            raise UserError(
-                f"class {classname!r} has {len(group)} pictures, too few to be split into train, val and test; "
-                "give 4 or more, or say yourself what is what: in folders train, val and test, or a column split"
-            )
-        places = random.Random(f"{seed}/{classname}").sample(range(len(group)), len(group))
-        cuts = {"train": places[:n_train], "val": places[n_train : n_train + n_val], "test": places[n_train + n_val :]}
-        for part, chosen in cuts.items():
-            parts[part] += [group[place] for place in sorted(chosen)]
-    return parts
 
 
 def _load_folder(base: Path) -> ClassificationSet:
@@ -139,6 +109,6 @@ def _made(
     """The set of parts, or of samples that are still to be split."""
     if isinstance(found, Mapping):
         return ClassificationSet(name, found, folder, source, source_sha256)
-    how = f"split 50/20/30 in each class by seed {SPLIT_SEED}"
-    note = f"{name} does not say its parts; its pictures are {how}"
-    return ClassificationSet(name, split_samples(found), folder, f"{source}, {how}", source_sha256, (note,))
+    parts, how = split_in_three(name, found, remedy=_TOO_FEW)
+    note = f"{name} does not say its parts: {how}"
+    return ClassificationSet(name, parts, folder, f"{source}, {how}", source_sha256, (note,))

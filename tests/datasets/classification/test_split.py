@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from clipprompt.datasets.classification.official._split import split_in_three, split_off_val
+from clipprompt.datasets.classification._split import split_in_three, split_off_val
 from clipprompt.datasets.classification.sets import Sample
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.errors import UserError

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from clipprompt.datasets.classification._split import split_off_val
 from clipprompt.datasets.classification.official._listed import Listed, Place, check_path
 from clipprompt.datasets.classification.official._mat import label_from, read_mat
-from clipprompt.datasets.classification.official._split import split_off_val
 from clipprompt.datasets.classification.sets import Sample
 from clipprompt.errors import UserError
 

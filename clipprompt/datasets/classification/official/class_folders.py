@@ -5,9 +5,9 @@ Food101 and DTD bring lists of official parts; CoOp does not use them, so neithe
 
 from __future__ import annotations
 
+from clipprompt.datasets.classification._split import split_in_three
 from clipprompt.datasets.classification.official._folders import list_folders, list_pictures
 from clipprompt.datasets.classification.official._listed import Listed, Place
-from clipprompt.datasets.classification.official._split import split_in_three
 from clipprompt.datasets.classification.sets import Sample
 
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from clipprompt.datasets._checks import read_utf8
+from clipprompt.datasets.classification._split import split_in_three
 from clipprompt.datasets.classification.official._listed import Listed, Place
 from clipprompt.datasets.classification.official._mat import label_from, read_mat
-from clipprompt.datasets.classification.official._split import split_in_three
 from clipprompt.datasets.classification.sets import Sample
 from clipprompt.errors import UserError
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from clipprompt.datasets.classification._split import split_off_val
 from clipprompt.datasets.classification.official._listed import Listed, Place, check_path, read_lines
-from clipprompt.datasets.classification.official._split import split_off_val
 from clipprompt.datasets.classification.sets import Sample
 from clipprompt.errors import UserError
 from clipprompt.printable import printable

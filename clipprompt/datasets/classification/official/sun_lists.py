@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from clipprompt.datasets.classification._split import split_off_val
 from clipprompt.datasets.classification.official._listed import (
     Listed,
     Place,
@@ -13,7 +14,6 @@ from clipprompt.datasets.classification.official._listed import (
     number_classes,
     read_lines,
 )
-from clipprompt.datasets.classification.official._split import split_off_val
 from clipprompt.datasets.classification.sets import Sample
 
 

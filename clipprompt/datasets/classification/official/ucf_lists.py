@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from clipprompt.datasets.classification._split import split_off_val
 from clipprompt.datasets.classification.official._listed import Listed, Place, check_path, label_of, read_lines
-from clipprompt.datasets.classification.official._split import split_off_val
 from clipprompt.datasets.classification.sets import Sample
 from clipprompt.errors import UserError
 from clipprompt.printable import printable
