@@ -82,3 +82,15 @@ def stop_on_signals() -> Iterator[StopRequest]:
         yield request
     finally:
         request._restore()
+
+
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Puts the handlers of the two signals back: some libraries set their own where they are started."""
+    is_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in _SIGNALS if is_main}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

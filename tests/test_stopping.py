@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from clipprompt.stopping import InterruptedRunError, stop_on_signals
+from clipprompt.stopping import InterruptedRunError, handlers_kept, stop_on_signals
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -44,6 +44,14 @@ def test_the_handlers_are_put_back() -> None:
     with stop_on_signals():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_handlers_that_somebody_else_sets_do_not_stay() -> None:
+    with stop_on_signals() as stop:
+        with handlers_kept():
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.signum == signal.SIGTERM
 
 
 def test_another_thread_leaves_the_handlers_alone() -> None:
