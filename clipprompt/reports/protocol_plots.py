@@ -145,7 +145,7 @@ def _spots(table: ProtocolTable, datasets: Sequence[str | None]) -> Iterator[Spo
 def _curves(table: ProtocolTable, looks: Mapping[str, Style]) -> Plot:
     panels = []
     for name in (None, *table.datasets):
-        curves = {row.label: dots for row in table.rows if (dots := _dots(row, name))}
+        curves = {row.label: dots for row in table.rows if (dots := _dots(table, row, name))}
         if curves:
             panels.append(curve_panel(heading_of(table, name), curves, looks))
     deviation = _DEVIATION if any(number.std for row in table.rows for number in row.numbers.values()) else ""
@@ -154,9 +154,6 @@ def _curves(table: ProtocolTable, looks: Mapping[str, Style]) -> Plot:
     return Plot(f"{table.protocol}-curves", "Accuracy by shots, %", caption, tuple(panels), tuple(looks.items()))
 
 
-def _dots(row: MethodRow, dataset: str | None) -> list[Dot]:
-    return [
-        Dot(int(column) if column.isdigit() else None, number.mean, number.std)
-        for (name, column), number in row.numbers.items()
-        if name == dataset
-    ]
+def _dots(table: ProtocolTable, row: MethodRow, dataset: str | None) -> list[Dot]:
+    found = ((column, row.numbers.get((dataset, column))) for column in table.columns)
+    return [Dot(int(column) if column.isdigit() else None, n.mean, n.std) for column, n in found if n is not None]

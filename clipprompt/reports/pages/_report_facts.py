@@ -27,7 +27,7 @@ def run_facts(records: Sequence[Record]) -> dict[str, str]:
         "setting": _listed(record["setting"] for record in records),
         "tested on": "" if _all(records, "part", "test") else _listed(record["part"] for record in records),
         "learning took": _duration(sum(_seconds_of_runs(learnt))),
-        "most memory": f"{max(record['peak_memory_bytes'] for record in records) / 2**30:.1f} GiB",
+        "most memory": _memory(max(record["peak_memory_bytes"] for record in records)),
         "device": _listed(record["device"] for record in records),
     }
     return {name: value for name, value in found.items() if value}
@@ -116,6 +116,10 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _memory(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.1f} GiB" if n_bytes >= 2**28 else f"{n_bytes / 2**20:.0f} MiB"
 
 
 def _all(records: Iterable[Record], key: str, value: object) -> bool:
