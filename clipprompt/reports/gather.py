@@ -65,9 +65,14 @@ def gather_records(paths: Sequence[str | Path]) -> Gathered:
         _read(path, found)
     found.multilabel = list({to_json(record): record for record in found.multilabel}.values())
     if not found.records and not found.multilabel:
-        runs = f"none of the {len(found.unfinished)} runs in them is finished" if found.unfinished else f"no {RESULTS}"
-        raise UserError(f"nothing to report in {', '.join(map(str, paths))}: {runs}")
+        raise UserError(f"nothing to report in {', '.join(map(str, paths))}: {_why_empty(len(found.unfinished))}")
     return found
+
+
+def _why_empty(n_unfinished: int) -> str:
+    if n_unfinished < 2:
+        return "the only run there is not finished" if n_unfinished else f"no {RESULTS}"
+    return f"none of the {n_unfinished} runs there is finished"
 
 
 def _files(paths: Iterable[Path], found: Gathered) -> Iterator[Path]:

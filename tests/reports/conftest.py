@@ -20,3 +20,21 @@ def make_record() -> Make:
         return {**facts, **learnt, **model, "row": row, **numbers, **more}
 
     return make
+
+
+@pytest.fixture
+def make_multilabel(make_record: Make) -> Make:
+    """Whole records, as files hold them."""
+    f1 = {"CF1": 0.25, "OF1": 0.5}
+    measured = {
+        "at_top3": f1,
+        "at_threshold": f1,
+        "threshold": 0.5,
+        "probabilities": "sigmoid",
+        "calibration_error": 0.1,
+    }
+
+    def make(row: str = "TaI-DPT", score: float = 0.5, **more: Any) -> dict[str, Any]:
+        return make_record(row, score, **{"protocol": "multilabel", "normalise": "none", **measured, **more})
+
+    return make
