@@ -54,15 +54,6 @@ def per_class_accuracy(predicted: Labels, labels: Labels, n_classes: int) -> lis
     return [float(found / n) if n else None for found, n in zip(n_found, n_pictures, strict=True)]
 
 
-def harmonic_mean(values: Sequence[float]) -> float:
-    """The harmonic mean of accuracies; 0 where one of them is 0.
-
-    Args:
-        values: at least one, none below 0.
-
-    Raises:
-        ValueError: if there is none, or one is below 0.
-    """
-    if not values or min(values) < 0:
-        raise ValueError(f"there is no harmonic mean of {list(values)}")
-    return 0.0 if min(values) == 0 else len(values) / sum(1 / value for value in values)
+def harmonic_mean(base: float, novel: float) -> float:
+    """Of two accuracies, none below 0; 0 where one of them is 0."""
+    return 2 * base * novel / (base + novel) if base and novel else 0.0

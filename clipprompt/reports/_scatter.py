@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clipprompt.evaluation.accuracy import harmonic_mean
 from clipprompt.reports._figure import GREY, LINE, SILVER
 from clipprompt.reports._panel import Panel, Style, even_ticks
-from clipprompt.reports.protocol_summary import harmonic_mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

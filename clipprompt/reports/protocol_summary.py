@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
+from clipprompt.evaluation.accuracy import harmonic_mean
 from clipprompt.reports._comparable import OF_A_TABLE, Record, Run, comparable, distinct_records, run_of
 from clipprompt.reports._protocol_notes import describe_notes
 from clipprompt.reports._variants import Variant, variants
@@ -126,11 +127,6 @@ def summarise_protocols(records: Sequence[Record], sources: Sequence[str] | None
     for group in groups:
         tables.append(_table(group, tables))
     return tables
-
-
-def harmonic_mean(base: float, novel: float) -> float:
-    """Of two accuracies; 0 if one of them is."""
-    return 2 * base * novel / (base + novel) if base and novel else 0.0
 
 
 def column_of(record: Record) -> str:

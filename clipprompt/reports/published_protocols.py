@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from clipprompt.evaluation.accuracy import harmonic_mean
 from clipprompt.reports._comparable import OWN, TEMPLATES, Record, hand_written, settings_of
 from clipprompt.reports.protocol_summary import (
     BASE,
@@ -16,7 +17,6 @@ from clipprompt.reports.protocol_summary import (
     Place,
     ProtocolTable,
     column_of,
-    harmonic_mean,
 )
 from clipprompt.reports.published import read_published, same_backbone
 

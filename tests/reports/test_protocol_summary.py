@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from clipprompt.errors import UserError
+from clipprompt.evaluation.accuracy import harmonic_mean
 from clipprompt.reports._comparable import distinct_records, settings_of
-from clipprompt.reports.protocol_summary import Number, ProtocolTable, harmonic_mean, summarise_protocols
+from clipprompt.reports.protocol_summary import Number, ProtocolTable, summarise_protocols
 from tests.reports.protocol_records import both, record
 
 Records = list[dict[str, Any]]
