@@ -69,6 +69,7 @@ def report(
     if kind == "html" and output is None and sys.stdout.isatty():
         raise UserError("a page does not go to a terminal; write it to a file with -o report.html")
     found = gather_records(runs)
+    _draw(found, plots, plot_format, confusions, contact_sheet)
     if kind == "table" and output is None:
         from rich.console import Console
 
@@ -77,7 +78,6 @@ def report(
         text = render_report(found, kind, published)
         with open_output(output) as write:
             write(text)
-    _draw(found, plots, plot_format, confusions, contact_sheet)
     _say_unfinished(found)
 
 
@@ -85,23 +85,30 @@ def _check_pictures(plot_format: str, confusions: Path | None, contact_sheet: Pa
     """Refuses early what could only fail at the end."""
     from clipprompt.cli._writing import check_output
     from clipprompt.reports._figure import check_path
+    from clipprompt.reports.confusions import check_confusions_path
 
     check_path(f"plots as .{plot_format}")
-    for option, path in (("--confusions", confusions), ("--contact-sheet", contact_sheet)):
-        check_output(path, option)
-        if path is not None and not (option == "--confusions" and path.suffix.lower() == ".csv"):
-            check_path(path)
+    check_output(confusions, "--confusions")
+    check_output(contact_sheet, "--contact-sheet")
+    if confusions is not None:
+        check_confusions_path(confusions)
+    if contact_sheet is not None:
+        check_path(contact_sheet)
 
 
 def _draw(
     found: Gathered, plots: Path | None, plot_format: str, confusions: Path | None, contact_sheet: Path | None
 ) -> None:
+    """Files beside the report."""
     if plots is not None:
         from clipprompt.reports.protocol_plots import save_protocol_plots
         from clipprompt.reports.protocol_summary import summarise_protocols
 
-        save_protocol_plots(summarise_protocols(found.records, found.sources), plots, plot_format)
-    predictions = found.read_predictions() if confusions or contact_sheet else []
+        paths = save_protocol_plots(summarise_protocols(found.records, found.sources), plots, plot_format)
+        typer.echo(f"clipprompt: plots in {plots}: {', '.join(path.name for path in paths) or 'none'}", err=True)
+    if confusions is None and contact_sheet is None:
+        return
+    predictions = found.read_predictions()
     if confusions is not None:
         from clipprompt.reports.confusions import count_confusions, write_confusions
 
@@ -111,11 +118,12 @@ def _draw(
 
         n_lost = write_contact_sheet(predictions, contact_sheet)
         if n_lost:
-            typer.echo(f"clipprompt: {n_lost} pictures of the contact sheet could not be opened; it says why", err=True)
+            typer.echo(f"clipprompt: {n_lost} pictures of {contact_sheet} could not be opened; it says why", err=True)
 
 
 def _say_unfinished(found: Gathered) -> None:
+    """Of a sweep that was cut off, runs that had not begun leave no trace and cannot be counted."""
     n = len(found.unfinished)
     if n:
-        of, verb = n + found.n_runs, "is" if n == 1 else "are"
-        typer.echo(f"clipprompt: {n} of {of} runs {verb} not finished, such as {found.unfinished[0]}", err=True)
+        begun, verb = n + found.n_runs, "is" if n == 1 else "are"
+        typer.echo(f"clipprompt: of {begun} runs begun, {n} {verb} not finished, such as {found.unfinished[0]}", err=True)

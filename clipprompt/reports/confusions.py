@@ -16,7 +16,7 @@ import numpy.typing as npt
 from clipprompt.errors import UserError
 from clipprompt.files import write_text
 from clipprompt.printable import printable
-from clipprompt.reports._figure import GREY, INK, check_path, new_figure, save_figure
+from clipprompt.reports._figure import FORMATS, GREY, INK, check_path, new_figure, save_figure
 from clipprompt.reports._panel import label
 from clipprompt.reports.predictions import Prediction
 
@@ -106,6 +106,17 @@ def count_confusions(predictions: Iterable[Prediction]) -> dict[Evaluated, Confu
     return found
 
 
+def check_confusions_path(path: str | Path) -> None:
+    """Checks the ending of a file of confusions.
+
+    Raises:
+        UserError: if it is not csv, png, pdf or svg.
+    """
+    suffix = Path(path).suffix.lower().removeprefix(".")
+    if suffix not in ("csv", *FORMATS):
+        raise UserError(f"cannot write confusions to {path}: its ending must be one of csv, {', '.join(FORMATS)}")
+
+
 def write_confusions(found: dict[Evaluated, Confusions], path: str | Path) -> None:
     """Writes a CSV of all confused pairs, or draws matrices, as the ending says.
 
@@ -116,6 +127,7 @@ def write_confusions(found: dict[Evaluated, Confusions], path: str | Path) -> No
     Raises:
         UserError: for another ending, for no predictions, or a place that cannot be written.
     """
+    check_confusions_path(path)
     if not found:
         raise UserError("there are no predictions to count; run clipprompt eval with --predictions")
     if Path(path).suffix.lower() == ".csv":

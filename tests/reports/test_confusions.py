@@ -104,7 +104,7 @@ def test_all_right_is_a_picture_too(tmp_path: Path) -> None:
     ("n_sets", "name", "message"),
     [
         (0, "x.csv", "there are no predictions to count"),
-        (1, "x.jpeg", "its ending must be one of"),
+        (1, "x.jpeg", "its ending must be one of csv, png, pdf, svg"),
         (13, "x.png", "13 matrices are too many for a picture"),
     ],
     ids=["no predictions", "ending", "too many"],
