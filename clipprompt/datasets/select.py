@@ -103,7 +103,8 @@ def training_split(spec: str) -> str:
 
 def _own_splits(path: Path) -> tuple[str, ...]:
     """Those of a folder or a table; none where neither is there, which is for a reader to tell."""
-    return table_splits(path) if path.is_file() else find_splits(path)
+    is_table = path.suffix.lower() in TABLES and path.is_file()
+    return table_splits(path) if is_table else find_splits(path)
 
 
 def _parse(spec: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from PIL import Image
 from clipprompt.cli.train import _absolute, _dataset, default_folder
 from clipprompt.config import load_config, read_config
 from tests.cli.test_train import run
+from tests.datasets.classification.miniatures import make_miniature
 from tests.training._worker import write_backbone, write_corpus, write_photos
 
 SMALL = ["n_ctx=2", "epochs=2", "batch_size=4", "device=cpu"]
@@ -191,3 +192,18 @@ def test_a_disk_that_fills_up_while_views_are_encoded_is_one_line_and_the_run_go
     assert "Traceback" not in full.stderr
     assert run(*command(world, "train.views=20", "train.epochs=20", "-o", str(tmp_path / "run")))[0] == 0
     assert not (tmp_path / "run" / "cache").exists()
+
+
+def test_few_shots_of_half_a_named_set_are_learnt_and_its_other_half_is_told_apart(world: Path, tmp_path: Path) -> None:
+    make_miniature("caltech101", tmp_path)
+    data = ["--dataset", "caltech101", "--root", str(tmp_path)]
+    tiny = ["--backbone", str(world / "tiny"), *SMALL, "--seed", "2"]
+    draw = ["shots=4", "subset=base", "--select", "val"]
+    code, _, err = run("train", "coop", *data, *tiny, *draw, "-o", str(tmp_path / "run"))
+    assert code == 0, err
+    assert "caltech101: drew 8 pictures of 2 classes, 4 of each class by seed 2; draw " in err
+    assert json.loads((tmp_path / "run" / "prompt.json").read_text())["classnames"] == ["face", "leopard"]
+    prompt = ["--prompts", str(tmp_path / "run"), "-f", "json", "--no-cache"]
+    code, out, err = run("eval", "multilabel", "-d", "caltech101:test", *data[2:], *prompt)
+    assert code == 0, err
+    assert json.loads(out)[-1]["dataset_options"]["split_source"].startswith("split_zhou_Caltech101.json")

@@ -9,11 +9,11 @@ from clipprompt.cli.train import default_folder
 from clipprompt.config import RunConfig, load_config, read_config
 from clipprompt.datasets.classification.draw import draw
 from clipprompt.datasets.classification.load import load_classification
-from clipprompt.datasets.classification.sets import ClassificationSet, Sample
 from clipprompt.errors import UserError
 from clipprompt.training.labelled_images import LabelledImages, load_labelled_images
 from clipprompt.training.plan import load_source
 from clipprompt.training.run import check_request, run_training
+from tests.datasets.classification.miniatures import make_miniature
 from tests.training._worker import write_backbone, write_photos
 
 SELECT = "train.select=val"
@@ -64,16 +64,20 @@ def test_selection_does_not_change_what_is_learnt_from() -> None:
     assert load("shots=2").validation is None
 
 
-def test_without_a_part_val_some_of_train_is_held_out_and_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = load_classification("mini-objects")
-    parts = {part: samples for part, samples in whole.parts.items() if part != "val"}
-    bare = ClassificationSet("bare", parts, source="drawn", open_item=whole.open_item)
-    monkeypatch.setattr("clipprompt.training.drawn_images.load_classification", lambda *_: bare)
-    config = configure("shots=4", SELECT)
+def test_without_a_part_val_some_of_train_is_held_out_and_it_is_said(tmp_path: Path) -> None:
+    make_miniature("imagenet", tmp_path)
+    config = configure(f"data.root={tmp_path}", "shots=4", SELECT, dataset="imagenet")
     found = load_labelled_images(config)
     assert found.validation is None
-    assert "bare has no part val; 10% of the training pictures are held out to select an epoch by" in found.images.notes
-    assert found.n_trained_on(config) == 160 - 40  # one of each class at least
+    said = "imagenet has no part val; 10% of the training pictures are held out to select an epoch by"
+    assert said in found.images.notes
+    assert (len(found), found.n_trained_on(config)) == (16, 12)  # one of each of 4 classes
+
+
+def test_a_set_for_testing_alone_teaches_nothing(tmp_path: Path) -> None:
+    make_miniature("imagenet_a", tmp_path)
+    with pytest.raises(UserError, match="imagenet_a has no part 'train'; it has test"):
+        load(f"data.root={tmp_path}", "shots=1", dataset="imagenet_a")
 
 
 def test_other_pictures_may_select() -> None:
@@ -160,13 +164,6 @@ def test_a_wrong_request_is_one_line(settings: list[str], dataset: str, message:
     with pytest.raises(UserError, match=message) as raised:
         ask()
     assert "\n" not in str(raised.value)
-
-
-def test_a_set_for_testing_alone_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    tested = ClassificationSet("imagenet_a", {"test": [Sample("a.jpg", 0, "cat"), Sample("b.jpg", 1, "dog")]})
-    monkeypatch.setattr("clipprompt.training.drawn_images.load_classification", lambda *_: tested)
-    with pytest.raises(UserError, match="imagenet_a has no part 'train'; it has test"):
-        load("shots=1", dataset="imagenet_a")
 
 
 def test_half_of_two_classes_leaves_nothing_to_tell_apart(tmp_path: Path) -> None:
