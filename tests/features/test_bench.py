@@ -13,7 +13,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.setattr(images, "WORKERS", 0)
     monkeypatch.setattr(images, "_PHOTOS", tmp_path / "missing")
     monkeypatch.setattr(images, "scene_split", lambda split, n: real(split, 3))
-    paths, source = images._photos(tmp_path)
+    paths, source = images.find_photos(tmp_path)
     assert (len(paths), source) == (3, "80 drawn scenes with noise")
     return paths
 

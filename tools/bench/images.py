@@ -37,7 +37,7 @@ CLASSES = load_classes("voc2007").classnames
 def rows() -> list[Row]:
     """Extraction of pooled features and tagging, with whole JPEGs and with drafts; memory at 100 and 2,000 photos."""
     with tempfile.TemporaryDirectory() as folder:
-        photos, source = _photos(Path(folder))
+        photos, source = find_photos(Path(folder))
         made = []
         for name, n, with_draft in MODELS:
             paths = [photos[i % len(photos)] for i in range(n)]
@@ -65,7 +65,8 @@ def _memory(photos: list[Path]) -> str:
     return f"peak of tagging with mini: {peaks[0]:,.0f} MB for 100 photos, {peaks[1]:,.0f} MB for 2,000"
 
 
-def _photos(folder: Path) -> tuple[list[Path], str]:
+def find_photos(folder: Path) -> tuple[list[Path], str]:
+    """Photos of 640 x 480, and what they are: real ones beside the checkout, or drawn scenes, written to a folder."""
     if _PHOTOS.is_dir():
         photos = sorted(_PHOTOS.glob("*.jpg"))
         return photos, f"{len(photos)} photos of COCO"
