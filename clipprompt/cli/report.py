@@ -126,4 +126,6 @@ def _say_unfinished(found: Gathered) -> None:
     n = len(found.unfinished)
     if n:
         begun, verb = n + found.n_runs, "is" if n == 1 else "are"
-        typer.echo(f"clipprompt: of {begun} runs begun, {n} {verb} not finished, such as {found.unfinished[0]}", err=True)
+        typer.echo(
+            f"clipprompt: of {begun} runs begun, {n} {verb} not finished, such as {found.unfinished[0]}", err=True
+        )

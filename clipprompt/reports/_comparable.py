@@ -83,7 +83,8 @@ def distinct_records(records: Sequence[Record], sources: Sequence[str] | None = 
         earlier, there = found.setdefault(key, (record, place))
         if earlier["accuracy"] != record["accuracy"]:
             values = f"{earlier['accuracy']:.6g} and {record['accuracy']:.6g}"
-            raise UserError(f"{there} and {place} are the same run ({_name(record)}) with accuracies {values}: keep one")
+            run = f"the same run ({_name(record)}) with accuracies {values}"
+            raise UserError(f"{there} and {place} are {run}: keep one")
         # Times may differ; which of two is kept must not depend on the order.
         if earlier is not record and to_json(record) < to_json(earlier):
             found[key] = (record, place)

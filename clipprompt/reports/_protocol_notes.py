@@ -169,7 +169,7 @@ def _beside(table: ProtocolTable, other: ProtocolTable) -> Iterator[str]:
         return
     for key, name in (("fingerprint", "weights"), ("transform", "transform")):
         if getattr(table, key) != getattr(other, key):
-            yield f"other {name} than in a table above: {printable(getattr(table, key))}"
+            yield f"other {name} than in a table above: {printable(' '.join(getattr(table, key).split()))}"
     theirs = {_place(record): record for record in other.records}
     for name in table.datasets:
         mine = [record for record in table.records if record["dataset"] == name and _place(record) in theirs]

@@ -40,7 +40,7 @@ def test_sweep_is_shown_as_a_table_and_what_is_not_finished_is_counted(sweep: Pa
     assert result.exit_code == 0
     assert result.stdout.startswith("base-to-novel: accuracy in percent, 16 shots, ViT-B-16 (openai), fp32\n")
     assert re.search(r"coop +62\.0 ± 1\.0 +48\.0 ± 1\.0 +54\.1 ± 0\.3 +79\.4\*", result.stdout)
-    assert result.stderr == f"clipprompt: 1 of 9 runs is not finished, such as {sweep}/coop/eurosat/seed1\n"
+    assert result.stderr == f"clipprompt: of 9 runs begun, 1 is not finished, such as {sweep}/coop/eurosat/seed1\n"
 
 
 def test_papers_can_be_left_out(sweep: Path) -> None:

@@ -212,6 +212,26 @@ def test_a_table_says_what_its_pictures_are_not() -> None:
     assert "dtd has other pictures than in a table above (7 of split_zhou.json, split_hash 01234567)" in notes
 
 
+@pytest.mark.parametrize(
+    ("other", "note"),
+    [
+        ({"fingerprint": "xyz"}, "other weights than in a table above: xyz"),
+        (
+            {"transform": "Compose(\n    Resize(336)\n)"},
+            "other transform than in a table above: Compose( Resize(336) )",
+        ),
+        (
+            {"class_hash": "abc"},
+            "dtd has other class names than in a table above (100 of split_zhou.json, class_hash abc)",
+        ),
+    ],
+    ids=["weights", "transform", "class names"],
+)
+def test_tables_with_one_caption_say_what_tells_them_apart(other: dict[str, Any], note: str) -> None:
+    tables = summarise_protocols(three_runs() + both("coop", "dtd", 0.1, 0.1, seed=4, **other))
+    assert [note in table.notes for table in tables] == [False, True]
+
+
 def test_pictures_that_most_runs_were_tested_on_come_first() -> None:
     records = both("coop", "dtd", 0.1, 0.1, split_hash="a") + [r | {"split_hash": "z"} for r in three_runs()]
     assert [table.rows[0].numbers["dtd", "base"].n_runs for table in summarise_protocols(records)] == [3, 1]
