@@ -20,7 +20,8 @@ def show_bytes() -> Iterator[Callable[[str, int, int | None], None]]:
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[note]}"))
     remaining = TimeRemainingColumn(compact=True, elapsed_when_finished=True)
-    with Progress(*columns, remaining, console=Console(stderr=True), disable=not sys.stderr.isatty()) as display:
+    console = Console(file=sys.stderr)  # this one, whatever a library that draws bars of its own is given in its place
+    with Progress(*columns, remaining, console=console, disable=not sys.stderr.isatty()) as display:
         tasks: dict[str, TaskID] = {}
 
         def finish() -> None:

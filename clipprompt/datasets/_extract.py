@@ -40,7 +40,7 @@ def extract(archive: Path, folder: Path, workshop: Path) -> None:
 
 
 @contextmanager
-def unpacked(archive: Path, workshop: Path, leave_out: LeaveOut | None = None) -> Iterator[tuple[Path, int]]:
+def unpacked(archive: Path, workshop: Path, leave_out: LeaveOut | None = None) -> Iterator[tuple[Path, list[str]]]:
     """Unpacks ``archive`` in a folder that is removed at the end of the block.
 
     Args:
@@ -49,7 +49,7 @@ def unpacked(archive: Path, workshop: Path, leave_out: LeaveOut | None = None) -
         leave_out: which files are not unpacked.
 
     Yields:
-        The folder, and how many files were left out.
+        The folder, and the names of what was left out.
 
     Raises:
         UserError: if the archive is broken or leads out of the folder, or the disk is full, also inside the block.
@@ -58,9 +58,9 @@ def unpacked(archive: Path, workshop: Path, leave_out: LeaveOut | None = None) -
     shutil.rmtree(beside, ignore_errors=True)
     unpack = _unpack_zip if archive.suffix == ".zip" else _unpack_tar
     try:
-        n_left_out = unpack(archive, beside, leave_out or (lambda _: False))
+        left_out = unpack(archive, beside, leave_out or (lambda _: False))
         beside.mkdir(exist_ok=True)
-        yield beside, n_left_out
+        yield beside, left_out
     except _BROKEN as error:
         raise UserError(f"cannot unpack {archive}: {getattr(error, 'strerror', None) or error}") from error
     finally:
@@ -86,7 +86,7 @@ def move(source: Path, target: Path, last: Callable[[str], bool]) -> None:
             entry.replace(place)
 
 
-def _unpack_zip(archive: Path, beside: Path, leave_out: LeaveOut) -> int:
+def _unpack_zip(archive: Path, beside: Path, leave_out: LeaveOut) -> list[str]:
     with zipfile.ZipFile(archive) as zipped:
         members = zipped.infolist()
         for member in members:
@@ -94,10 +94,10 @@ def _unpack_zip(archive: Path, beside: Path, leave_out: LeaveOut) -> int:
         kept = [member for member in members if not leave_out(member.filename)]
         check_room(beside.parent, sum(member.file_size for member in kept))
         zipped.extractall(beside, kept)
-    return len(members) - len(kept)
+    return [member.filename for member in members if leave_out(member.filename)]
 
 
-def _unpack_tar(archive: Path, beside: Path, leave_out: LeaveOut) -> int:
+def _unpack_tar(archive: Path, beside: Path, leave_out: LeaveOut) -> list[str]:
     filters: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
     with tarfile.open(archive) as tar:
         members = tar.getmembers()
@@ -106,7 +106,7 @@ def _unpack_tar(archive: Path, beside: Path, leave_out: LeaveOut) -> int:
         kept = [member for member in members if not leave_out(member.name)]
         check_room(beside.parent, sum(member.size for member in kept))
         tar.extractall(beside, kept, **filters)
-    return len(members) - len(kept)
+    return [member.name for member in members if leave_out(member.name)]
 
 
 def _check_member(archive: Path, name: str, is_plain: bool) -> None:

@@ -1,0 +1,59 @@
+"""Puts a set that was unpacked somewhere into its folder below ``--root``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from clipprompt.datasets._extract import move
+from clipprompt.datasets.classification.specifications import Specification
+from clipprompt.errors import UserError
+
+_LISTS = (".json", ".txt", ".mat")
+_PICKLES = (".pkl", ".pickle")
+_DEPTH = 3
+
+
+def is_pickle(name: str) -> bool:
+    """Whether a file is one that may run code when it is read."""
+    return name.lower().endswith(_PICKLES)
+
+
+def stays_packed(name: str) -> bool:
+    """Whether something in an archive is none of ours: pickles, CoOp's folder of them, and litter."""
+    path = PurePosixPath(name)
+    return is_pickle(name) or path.name == ".DS_Store" or not {"__MACOSX", "split_fewshot"}.isdisjoint(path.parts)
+
+
+def place(beside: Path, specification: Specification, target: Path) -> None:
+    """Moves a set from the folder where it was unpacked into its own.
+
+    A folder that is new appears as a whole. One that is there is joined file by file, pictures before the lists that
+    name them.
+
+    Args:
+        beside: holds the set, at its top or a little below, as its archive has it; on the same disk as ``target``.
+        specification: of the set.
+        target: will be its folder.
+
+    Raises:
+        UserError: if it is not in there, or links are.
+    """
+    home = next(_homes(beside, specification), None)
+    if home is None:
+        marks = ", ".join(specification.marks)
+        raise UserError(f"what was fetched for {specification.name} holds none of {marks}; nothing was put in place")
+    for folder, folders, files in os.walk(home):
+        if link := next((name for name in (*folders, *files) if Path(folder, name).is_symlink()), None):
+            raise UserError(f"what was fetched for {specification.name} has a link, {link}; nothing was put in place")
+    move(home, target, last=lambda name: name.lower().endswith(_LISTS))
+
+
+def _homes(beside: Path, specification: Specification, depth: int = _DEPTH) -> Iterator[Path]:
+    """Folders that hold something that is this set's own; the set's own folder name first, then from the top down."""
+    named = beside / specification.folder
+    level = [named, beside] if named.is_dir() else [beside]
+    for _ in range(depth):
+        yield from (place for place in level if any((place / mark).exists() for mark in specification.marks))
+        level = [inner for place in level for inner in sorted(place.iterdir()) if inner.is_dir()]

@@ -1,0 +1,173 @@
+"""Whether a set is whole: what is there, what is missing, and what to do next. No picture is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from clipprompt.datasets._workshop import WORKSHOP
+from clipprompt.datasets.classification.load import load_classification
+from clipprompt.datasets.classification.sets import ClassificationSet, Sample, hash_samples
+from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
+from clipprompt.datasets.decoding import decode_in_order
+from clipprompt.errors import UserError
+from clipprompt.printable import printable
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """What was found of a set.
+
+    Attributes:
+        name: as the user wrote it.
+        dataset: the set; None where it cannot be read.
+        missing: its pictures that are listed and no files.
+        broken: what is wrong with its pictures, as far as they were decoded.
+        problem: why it cannot be read; empty where it can.
+        next_step: what to do about what is missing.
+        notes: lines for people.
+    """
+
+    name: str
+    dataset: ClassificationSet | None
+    missing: Sequence[Sample] = ()
+    broken: Sequence[UserError] = ()
+    problem: str = ""
+    next_step: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all pictures are there that belong to the set, and are none that cannot be read."""
+        return not self.explain()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Pictures by part, as listed."""
+        return {} if self.dataset is None else {part: len(samples) for part, samples in self.dataset.parts.items()}
+
+    @property
+    def n_pictures(self) -> int:
+        """Pictures in all parts, as listed."""
+        return sum(self.sizes.values())
+
+    @property
+    def has_official_size(self) -> bool | None:
+        """Whether classes and parts have the official numbers; None where there are none, as for one's own data."""
+        specification = SPECIFICATIONS.get(self.name)
+        if specification is None or self.dataset is None:
+            return None
+        return (len(self.dataset.classnames), self.sizes) == (specification.n_classes, dict(specification.sizes))
+
+    @cached_property
+    def split_hash(self) -> str:
+        """16 hex digits of all samples of all parts, in order: equal hashes mean that numbers compare."""
+        return "" if self.dataset is None else hash_samples([*chain(*self.dataset.parts.values())])[:16]
+
+    def explain(self) -> str:
+        """One line on what is wrong, and what to do; empty where the set is whole."""
+        if self.dataset is None:
+            return self.problem
+        if self.missing:
+            first = f"{printable(self.dataset.item(self.missing[0]))}, listed in {self.dataset.source}"
+            count = f"{len(self.missing):,} of {self.n_pictures:,} pictures are missing"
+            return f"{self.name}: {count}, the first is {first}; {self.next_step}"
+        if self.broken:
+            more = f" ({len(self.broken):,} of {self.n_pictures:,} pictures are broken)" if len(self.broken) > 1 else ""
+            return f"{self.name}: {self.broken[0]}{more}; delete it; {self.next_step}"
+        official = sum(SPECIFICATIONS[self.name].sizes.values()) if self.name in SPECIFICATIONS else 0
+        if self.n_pictures < official and self.dataset.source_sha256 is None:  # no list tells which are missing
+            here = f"{self.n_pictures:,} pictures are there where the official set has {official:,}"
+            return f"{self.name}: {here}; {self.next_step}"
+        return ""
+
+
+def check_set(spec: str, root: str | Path | None = None, images: str | Path | None = None) -> Findings:
+    """Reads a set's lists and looks for its pictures; a set that is broken is a finding, not an error.
+
+    Args:
+        spec: a name, or data of one's own, as for :func:`load_classification`.
+        root: folder of a named set, or the one above it.
+        images: folder of the pictures, where they do not lie in the set's own place.
+    """
+    name = spec.lower() if spec.lower() in SPECIFICATIONS else spec
+    specification = SPECIFICATIONS.get(name)
+    try:
+        dataset = load_classification(spec, root, images)
+        assert dataset.classnames  # labels are checked when they are asked for
+    except UserError as error:
+        return Findings(name, None, problem=_told_of(name, str(error)), notes=_notes(specification, root))
+    missing = list(find_missing(dataset))
+    next_step = _next_step(specification, root, images)
+    return Findings(name, dataset, missing, next_step=next_step, notes=(*dataset.notes, *_notes(specification, root)))
+
+
+def find_missing(dataset: ClassificationSet) -> Iterator[Sample]:
+    """The samples whose picture is no file, in order. Each folder is listed once: a million questions are slow."""
+    if dataset.folder is None:  # drawn
+        return
+    names: dict[PurePosixPath, frozenset[str]] = {}
+    for sample in chain.from_iterable(dataset.parts.values()):
+        place = PurePosixPath(sample.path)
+        if place.parent not in names:
+            names[place.parent] = _files(dataset.folder / place.parent)
+        there = names[place.parent]
+        # Where capitals do not count, a file is there under another spelling.
+        if place.name not in there and not (there and (dataset.folder / place).is_file()):
+            yield sample
+
+
+def decode_pictures(found: Findings, workers: int = 4) -> Iterator[UserError | None]:
+    """Decodes every picture that is there to its end, in order, and keeps none; the errors are for ``broken``.
+
+    Args:
+        found: of a set that can be read.
+        workers: threads that decode.
+
+    Yields:
+        For every picture None, or what is wrong with it.
+    """
+    if (dataset := found.dataset) is None:
+        return
+    missing = {sample.path for sample in found.missing}
+
+    def attempt(item: Any) -> None:
+        dataset.open_item(item)
+
+    samples = chain.from_iterable(dataset.parts.values())
+    items = (dataset.item(sample) for sample in samples if sample.path not in missing)
+    for _, outcome in decode_in_order(items, attempt, workers=workers):
+        yield outcome
+
+
+def _files(folder: Path) -> frozenset[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return frozenset(entry.name for entry in entries if entry.is_file())
+    except OSError:  # there is none, or a file has its name, or it may not be read
+        return frozenset()
+
+
+def _next_step(specification: Specification | None, root: str | Path | None, images: str | Path | None) -> str:
+    if images is not None:
+        return "is --images the right folder?"
+    return "put them there, or take them off" if specification is None else specification.next_step(str(root))
+
+
+def _notes(specification: Specification | None, root: str | Path | None) -> tuple[str, ...]:
+    """What a download that was stopped has left."""
+    if specification is None or not specification.archive or root is None:
+        return ()
+    part = Path(root) / WORKSHOP / f"{specification.archive}.part"
+    if not part.exists():
+        return ()
+    return (f"{specification.name}: {part.stat().st_size >> 20:,} MB of {specification.archive} are fetched already",)
+
+
+def _told_of(name: str, message: str) -> str:
+    return message if message.startswith(f"{name}:") else f"{name}: {message}"

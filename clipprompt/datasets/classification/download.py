@@ -1,0 +1,123 @@
+"""Fetches a named set with one class to each picture, and puts it where CoOp's users have it.
+
+    hub          one archive of the Hugging Face Hub's repository, with CoOp's split file
+    torchvision  the official archives, as far as torchvision still fetches them; no split file
+
+Either is unpacked beside and moved, so that a kill leaves nothing that looks whole and is not.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from clipprompt.datasets._extract import unpacked
+from clipprompt.datasets._workshop import workshop
+from clipprompt.datasets.classification._place import is_pickle, place, stays_packed
+from clipprompt.datasets.classification.check import Findings, check_set
+from clipprompt.datasets.classification.named import find_base
+from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
+from clipprompt.errors import UserError, nearest
+
+SOURCES = ("hub", "torchvision")
+
+Report = Callable[[str, int, "int | None"], None]
+"""Is told what is being done, and how many bytes of how many are there."""
+
+
+def download_classification(
+    name: str,
+    root: str | Path,
+    source: str = "hub",
+    *,
+    keep_archives: bool = False,
+    report: Report | None = None,
+) -> Findings:
+    """Makes a named set whole; nothing is fetched when it is.
+
+    Args:
+        name: of the set.
+        root: the folder that will hold the set's own; made when it is not there.
+        source: hub or torchvision.
+        keep_archives: leaves the Hub's archive in ``root``.
+        report: is told of the progress.
+
+    Returns:
+        What is there now, whole.
+
+    Raises:
+        UserError: if the set cannot be fetched, or is not whole when it was.
+    """
+    specification = _specification(name)
+    if source not in SOURCES:
+        raise UserError(f"--from {source!r} is none of {', '.join(SOURCES)}{nearest(source, SOURCES)}")
+    if specification.by_hand:
+        raise UserError(f"{specification.title} cannot be fetched for you: {specification.by_hand}")
+    root = Path(root)
+    tell = report or (lambda *_: None)
+    with workshop(root, [specification.archive]) as inside:
+        found = check_set(specification.name, root)
+        if _needs_nothing(found, specification, source):
+            return found
+        if source == "hub":
+            notes = _from_hub(specification, root, inside, keep_archives, tell)
+        else:
+            notes = _from_torchvision(specification, root, inside, tell)
+        found = check_set(specification.name, root)
+    if not found.is_whole:
+        raise UserError(f"fetched, but not whole: {found.explain()}")
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def _specification(name: str) -> Specification:
+    if name.lower() not in SPECIFICATIONS:
+        names = ", ".join(SPECIFICATIONS)
+        raise UserError(f"there is no set {name!r}{nearest(name.lower(), SPECIFICATIONS)}; choose one of {names}")
+    return SPECIFICATIONS[name.lower()]
+
+
+def _home(specification: Specification, root: Path) -> Path:
+    """The set's own folder: where it is already, or where it shall be."""
+    try:
+        return find_base(specification, root)
+    except UserError:
+        return root / specification.folder
+
+
+def _needs_nothing(found: Findings, specification: Specification, source: str) -> bool:
+    """Whether a set is whole, and has CoOp's split file if that is to be had."""
+    if found.dataset is None or not found.is_whole:
+        return False
+    return source != "hub" or not specification.split_file or found.dataset.source_sha256 is not None
+
+
+def _from_hub(
+    specification: Specification, root: Path, inside: Path, keep_archives: bool, tell: Report
+) -> tuple[str, ...]:
+    from clipprompt.datasets.classification._hub import fetch_archive, find_archive
+
+    archive = find_archive(specification)
+    path = fetch_archive(archive, inside, lambda done, total: tell(f"Fetching {archive.name}", done, total))
+    tell(f"Unpacking {archive.name}", 0, None)
+    with unpacked(path, inside, leave_out=stays_packed) as (beside, left_out):
+        place(beside, specification, _home(specification, root))
+    if keep_archives:
+        path.replace(root / archive.name)
+    else:
+        path.unlink()
+    n_pickles = sum(is_pickle(name) for name in left_out)
+    return (f"{n_pickles:,} pickles of {archive.name} were not unpacked",) if n_pickles else ()
+
+
+def _from_torchvision(specification: Specification, root: Path, inside: Path, tell: Report) -> tuple[str, ...]:
+    from clipprompt.datasets.classification._torchvision import fetch_official
+
+    what = f"Fetching {specification.title} with torchvision"
+    tell(what, 0, None)
+    home = _home(specification, root)
+    folder = fetch_official(specification, home, inside, lambda done, total: tell(what, done, total))
+    place(folder, specification, home)
+    shutil.rmtree(folder, ignore_errors=True)
+    return ()
