@@ -29,7 +29,9 @@ def to_csv(tables: Sequence[ProtocolTable], papers: Sequence[Papers]) -> str:
     writer.writeheader()
     for number, (table, printed) in enumerate(zip(tables, papers, strict=True), 1):
         facts = {key: getattr(table, key) for key in FIELDS[1:8]}
-        writer.writerows({"table": number, **facts, **line} for line in _lines(table, printed))
+        for line in _lines(table, printed):
+            cells = {"table": number, **facts, **line}
+            writer.writerow({key: printable(cell) if isinstance(cell, str) else cell for key, cell in cells.items()})
     return text.getvalue()
 
 
@@ -51,7 +53,7 @@ def _place(table: ProtocolTable, row: MethodRow, place: Place) -> dict[str, obje
     dataset, column = place
     is_shots = table.protocol == "few-shot"
     shots = column if is_shots else row.records[0]["shots"]
-    return {"dataset": printable(dataset or AVERAGE), "shots": shots, "metric": ACCURACY if is_shots else column}
+    return {"dataset": dataset or AVERAGE, "shots": shots, "metric": ACCURACY if is_shots else column}
 
 
 def _numbers(number: Number, printed: float | None) -> dict[str, object]:

@@ -143,12 +143,22 @@ def _differences(table: ProtocolTable) -> Iterator[str]:
     for row in table.rows:
         if len({record["cached"] for record in row.records}) > 1:
             yield f"{row.label}: features of some runs went through a float16 cache, those of others did not"
+    yield from _unlike_runs(table)
     yield from _draws(table.records)
     skipped = sorted(
         {f"{record['n_skipped']} of {record['dataset']}" for record in table.records if record["n_skipped"]}
     )
     if skipped:
         yield f"pictures that could not be read were left out: {_listed(skipped)}"
+
+
+def _unlike_runs(table: ProtocolTable) -> Iterator[str]:
+    """Other halves of the classes are other problems; a row's mean over them compares with no other's."""
+    for key, name in (("class_split", "class splits"), ("seed", "seeds")):
+        values = {row.label: sorted({record[key] for record in row.records}) for row in table.rows if row.learns}
+        if len(set(map(tuple, values.values()))) > 1:
+            of_rows = "; ".join(f"{label}: {_listed(found)}" for label, found in values.items())
+            yield f"rows do not have the same {name}: {of_rows}"
 
 
 def _draws(records: Sequence[Record]) -> Iterator[str]:

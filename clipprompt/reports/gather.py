@@ -28,7 +28,7 @@ class Gathered:
         records: of protocols.
         sources: for each of them, its file and line.
         multilabel: records of ``eval multilabel``, each once.
-        n_runs: how many runs have results.
+        n_runs: how many folders of runs have results.
         unfinished: folders of runs that have none.
         predictions: files of predictions, each with the method whose they are.
         sweeps: files that say what a sweep was asked for.
@@ -80,22 +80,32 @@ def _files(paths: Iterable[Path], found: Gathered) -> Iterator[Path]:
     for path in paths:
         if not path.exists():
             raise UserError(f"{path} does not exist; give folders of sweeps or runs, or {RESULTS} files")
-        for file in _walk(path, found) if path.is_dir() else [path]:
-            if file.resolve() not in seen:
-                seen.add(file.resolve())
+        for file in _walk(path, found, seen) if path.is_dir() else [path]:
+            if _is_new(file, seen):
                 yield file
 
 
-def _walk(folder: Path, found: Gathered) -> Iterator[Path]:
+def _walk(folder: Path, found: Gathered, seen: set[Path]) -> Iterator[Path]:
     for place, folders, files in os.walk(folder, onerror=_refuse):
         folders.sort()
         here = Path(place)
-        if SWEEP in files and here / SWEEP not in found.sweeps:
+        if not _is_new(here, seen):
+            continue
+        if SWEEP in files:
             found.sweeps.append(here / SWEEP)
         if RESULTS in files:
+            found.n_runs += 1
             yield here / RESULTS
-        elif any(name in files for name in _BEGUN) and here not in found.unfinished:
+        elif any(name in files for name in _BEGUN):
             found.unfinished.append(here)
+
+
+def _is_new(path: Path, seen: set[Path]) -> bool:
+    """Whether a place is reached for the first time, by whatever name."""
+    place = path.resolve()
+    is_new = place not in seen
+    seen.add(place)
+    return is_new
 
 
 def _refuse(error: OSError) -> None:
@@ -115,7 +125,6 @@ def _read(path: Path, found: Gathered) -> None:
             check_record(record, where)
             found.records.append(record)
             found.sources.append(where)
-    found.n_runs += 1
     predictions = path.with_name(PREDICTIONS)
     if path.name == RESULTS and predictions.is_file():
         found.predictions.append((predictions, str(records[0][1]["method"])))

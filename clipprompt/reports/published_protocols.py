@@ -128,7 +128,7 @@ def _averaged(numbers: Mapping[Place, float], datasets: tuple[str, ...]) -> dict
 def _base_to_novel(table: ProtocolTable) -> Papers:
     reason = _unlike(table)
     if reason:
-        return Papers(notes=(f"no papers' numbers beside these: they are of {reason}",))
+        return _none(f"they are of {reason}")
     printed = load_base_to_novel(table.averaged)
     beside = {
         (row.label, place): value
@@ -139,7 +139,7 @@ def _base_to_novel(table: ProtocolTable) -> Papers:
         if place in row.numbers
     }
     if not beside:
-        return Papers(notes=("no papers' numbers beside these: none of the sets or methods is theirs",))
+        return _none("none of the sets or methods is theirs")
     ours = {row.method for row in table.rows}
     shown = {*table.datasets, *([None] if len(table.averaged) > 1 else [])}
     others = tuple(
@@ -148,6 +148,10 @@ def _base_to_novel(table: ProtocolTable) -> Papers:
     used = [paper for paper in printed if paper in others or paper.method in ours]
     sources = "; ".join(dict.fromkeys(paper.source for paper in used))
     return Papers(beside, others, tuple(_notes(table, beside, f"{sources}. ViT-B/16, 16 shots, the papers' settings")))
+
+
+def _none(reason: str) -> Papers:
+    return Papers(notes=(f"no papers' numbers beside these: {reason}",))
 
 
 def _unlike(table: ProtocolTable) -> str:
@@ -163,7 +167,7 @@ def _unlike(table: ProtocolTable) -> str:
 def _hand_written(table: ProtocolTable) -> Papers:
     """CoOp's Figure 1 (arXiv 2109.01134): sentences by hand, and sixteen learnt vectors, with RN50."""
     if not same_backbone("RN50", table.backbone) or table.pretrained != "openai":
-        return Papers()
+        return _none("they are of RN50 with the weights of openai")
     printed = {(row["dataset"], row["prompt"]): float(row["accuracy"]) for row in read_published(_HAND)}
     beside = {
         (row.label, (record["dataset"], column_of(record))): printed[record["dataset"], _prompt(record)]
@@ -171,6 +175,8 @@ def _hand_written(table: ProtocolTable) -> Papers:
         for record in row.records
         if (record["dataset"], _prompt(record)) in printed
     }
+    if not beside:
+        return _none("none of the sets or prompts is theirs")
     return Papers(beside, (), tuple(_notes(table, beside, "CoOp's Figure 1 (arXiv 2109.01134); RN50")))
 
 
@@ -186,8 +192,6 @@ def _prompt(record: Record) -> str:
 
 
 def _notes(table: ProtocolTable, beside: Mapping[tuple[str, Place], float], source: str) -> Iterator[str]:
-    if not beside:
-        return
     yield f"paper: as printed in {source}"
     numbers = {(row.label, place): number for row in table.rows for place, number in row.numbers.items()}
     if any(differs(numbers[key], value) for key, value in beside.items()):

@@ -38,7 +38,7 @@ def test_folders_are_searched_and_files_are_read(tmp_path: Path) -> None:
         name for name in ("coop", "maple", "vpt", "ivlp") for _ in range(2)
     ]
     assert found.sources[2] == f"{tmp_path}/sweep/maple/dtd/seed1/results.jsonl, line 1"
-    assert found.n_runs == 4
+    assert found.n_runs == 3
 
 
 def test_a_file_that_is_reached_twice_is_read_once(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_runs_that_are_not_finished_are_counted(tmp_path: Path, started: str) ->
     run_folder(tmp_path / "a" / "done", record())
     cut = [run_folder(tmp_path / "a" / name, started=started) for name in ("cut1", "cut2")]
     (tmp_path / "a" / "features").mkdir()
-    found = gather_records([tmp_path, tmp_path / "a"])
+    found = gather_records([tmp_path, tmp_path / "a", tmp_path / "a" / ".." / "a"])
     assert found.unfinished == cut
     assert found.n_runs == 1
 

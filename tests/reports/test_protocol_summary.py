@@ -445,6 +445,13 @@ def test_notes_say_that_methods_learnt_from_different_draws() -> None:
     assert "rows with the same seed did not learn from the same pictures of dtd" in one_table(records).notes
 
 
+def test_notes_say_that_rows_have_other_class_splits_or_seeds() -> None:
+    records = [one for split in (0, 1) for one in both("coop", "dtd", 0.5, 0.5, class_split=split)]
+    notes = one_table(records + both("maple", "dtd", 0.5, 0.5, seed=2) + both("zero_shot", "dtd", 0.5, 0.5)).notes
+    assert "rows do not have the same class splits: coop: 0, 1; maple: 0" in notes
+    assert "rows do not have the same seeds: coop: 1; maple: 2" in notes
+
+
 @pytest.mark.parametrize(
     ("dataset", "flagged"), [("eurosat", True), ("dtd", True), ("fgvc_aircraft", True), ("food101", False)]
 )

@@ -245,3 +245,11 @@ def test_sixteen_learnt_vectors_stand_at_sixteen_shots() -> None:
     assert papers_of(records).beside == {("coop", ("dtd", "16")): 63.58}
     assert not papers_of([rn50("few-shot", "coop", options={"learner.n_ctx": 4})]).beside
     assert not papers_of([rn50("few-shot", "coop", options={"learner.n_ctx": 16}, backbone="ViT-B-16")]).beside
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"), [({"backbone": "ViT-B-16"}, "they are of RN50"), ({"dataset": "zoo"}, "none of the sets")]
+)
+def test_note_says_why_nothing_stands_beside_few_shots(more: dict[str, Any], reason: str) -> None:
+    (note,) = papers_of([rn50("few-shot", "coop", options={"learner.n_ctx": 16}, **more)]).notes
+    assert note.startswith(f"no papers' numbers beside these: {reason}")
