@@ -77,15 +77,14 @@ class ImageCache(ImageRows):
         super().__init__(backbone, files, opener, places)
         key = image_key(backbone, files, settings, places)
         self.folder = folder / cache_name(key)
-        width = backbone.embed_dim
-        per_block = min(max(1, int(_BLOCK_BYTES / (self._n_rows * width * 2))), _BLOCK_IMAGES)
+        per_block = min(max(1, int(_BLOCK_BYTES / (self._n_rows * self._width * 2))), _BLOCK_IMAGES)
         self._ends = [*range(per_block, len(files), per_block), len(files)]
-        shape = (len(files) * self._n_rows, width)
+        shape = (len(files) * self._n_rows, self._width)
         try:
             self._store = BlockFile(self.folder, shape, "float16", [end * self._n_rows for end in self._ends], key)
         except UserError as error:
             raise UserError(f"{error}; --cache FOLDER takes another place, --no-cache does without") from error
-        self._rows = self._store.rows.reshape(len(files), self._n_rows, width)
+        self._rows = self._store.rows.reshape(len(files), self._n_rows, self._width)
 
     def missing(self) -> list[int]:
         """The numbers of the files whose features are not there, ascending."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -45,18 +44,16 @@ class ImageRows(ABC):
             UserError: if the backbone has no transform.
         """
         check_loading(backbone, 1, 0)
-        self._reference, self._items, self._opener = ref(backbone), items, opener
+        self._backbone, self._items, self._opener = backbone, items, opener
+        self._device, self._width = backbone.device, backbone.embed_dim
         self._wanted = everything(backbone, places)
         self._sizes = row_sizes(backbone, self._wanted)
         self._n_rows = sum(self._sizes)
         self._unreadable: dict[int, UserError] = {}
 
-    @property
-    def _backbone(self) -> Backbone:
-        # Features that are kept beside a backbone must not keep it in memory.
-        backbone = self._reference()
-        assert backbone is not None, "the backbone is gone"
-        return backbone
+    def let_go(self) -> None:
+        """After ``fill``: no longer keeps the backbone in memory. What is there can be read, and nothing be encoded."""
+        del self._backbone
 
     @abstractmethod
     def fill(self, *, batch_size: int = 64, workers: int = 4) -> None:
@@ -82,7 +79,7 @@ class ImageRows(ABC):
             there = [place for place in order[start : start + batch_size] if place not in self._unreadable]
             if there:
                 rows = torch.from_numpy(self._rows[there].astype(np.float32))
-                yield there, self._features(rows.to(self._backbone.device), wanted)
+                yield there, self._features(rows.to(self._device), wanted)
 
     def places_of(self, items: Sequence[Any]) -> list[int]:
         """The numbers of some of the items."""

@@ -37,7 +37,7 @@ class ImageMemory(ImageRows):
             batch_size: see :func:`image_batches`.
             workers: see :func:`image_batches`.
         """
-        self._rows = np.empty((len(self._items), self._n_rows, self._backbone.embed_dim), dtype=np.float32)
+        self._rows = np.empty((len(self._items), self._n_rows, self._width), dtype=np.float32)
         self._encode(range(len(self._items)), batch_size, workers, lambda _: None)
 
     @property
@@ -90,6 +90,7 @@ def shared_features(
     else:
         made = ImageMemory(backbone, items, opener, places)
     made.fill(batch_size=batch_size, workers=workers)
+    made.let_go()
     mine[f"{cache} {name}"] = made
     _drop_oldest(mine)
     return made

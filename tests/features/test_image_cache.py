@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from copy import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -121,8 +122,89 @@ def test_a_killed_extraction_goes_on(
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     monkeypatch.setattr(image_cache, "_BLOCK_BYTES", 1)
-    cache = _cache(load_backbone(str(tiny_folder), device="cpu"), files, tmp_path / "cache")
+    again = load_backbone(str(tiny_folder), device="cpu")
+    cache = _cache(again, files, tmp_path / "cache")
     assert cache.missing() == [4, 5, 6]
+    cache.fill()  # the killed process does not hold its lock
+    assert cache.missing() == []
+
+
+BESIDE = """
+import sys, time
+from pathlib import Path
+from clipprompt.backbone import load_backbone
+from clipprompt.datasets import open_image
+from clipprompt.features import image_cache
+folder, pictures, cache, log = sys.argv[1:]
+image_cache._BLOCK_BYTES = 1
+def opener(path):
+    with open(log, "a") as file:
+        file.write(path.name + "\\n")
+    time.sleep(0.2)
+    return open_image(path)
+files = sorted(Path(pictures).glob("*.jpg"))
+entry = image_cache.ImageCache(load_backbone(folder, device="cpu"), files, opener, Path(cache), "whole", ())
+print("ready", flush=True)
+sys.stdin.readline()
+entry.fill(batch_size=1, workers=0)
+print(len(entry.missing()), flush=True)
+"""
+
+
+def test_two_processes_that_want_the_same_entry_encode_each_picture_once(
+    tiny_folder: Path, files: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("fcntl")
+    log = tmp_path / "opened.txt"
+    words = [sys.executable, "-c", BESIDE, str(tiny_folder), str(files[0].parent), str(tmp_path / "cache"), str(log)]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    both = [subprocess.Popen(words, text=True, **pipes) for _ in range(2)]
+    for process in both:  # both have seen that nothing is there
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ends = [process.communicate(timeout=120) for process in both]
+    assert [out for out, _ in ends] == ["0\n", "0\n"], ends
+    assert log.read_text().split() == [path.name for path in files]
+    assert sum("waiting for another process" in err for _, err in ends) == 1
+
+
+def test_what_was_damaged_while_waiting_is_encoded_again(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
+    late = _cache(backbone, files, tmp_path / "cache")
+    early = _cache(backbone, files, tmp_path / "cache")
+    early.fill()
+    _flip(early.folder / "rows.bin")
+    late.fill()
+    assert _cache(backbone, files, tmp_path / "cache").missing() == []
+
+
+def test_pooled_features_alone_take_no_room_for_places(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
+    bare, dense = (_cache(backbone, files, tmp_path, places=places) for places in ((), (False,)))
+    for entry in (bare, dense):
+        entry.fill()
+    assert (bare.folder / "rows.bin").stat().st_size == len(files) * 2 * backbone.embed_dim * 2
+    wanted = everything(backbone, ())
+    for (_, ours), (_, theirs) in zip(bare.read(wanted), dense.read(wanted), strict=True):
+        assert ours.local == {}
+        for kind in wanted.pools:
+            torch.testing.assert_close(ours.pooled[kind], theirs.pooled[kind], rtol=0, atol=1e-3)
+
+
+def test_some_images_of_an_entry_are_read_in_any_order(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
+    files[4].write_bytes(b"no picture")
+    cache = _cache(backbone, files, tmp_path, places=())
+    cache.fill()
+    wanted = everything(backbone, ())
+    ((_, whole),) = cache.read(wanted)  # six of seven
+    places = cache.places_of([files[6], files[4], files[0], files[2]])
+    assert places == [6, 4, 0, 2]
+    found = list(cache.read(wanted, 2, places))
+    assert [seen for seen, _ in found] == [[6], [0, 2]]
+    some = torch.cat([features.pooled[True] for _, features in found])
+    assert torch.equal(some, whole.pooled[True][[5, 0, 2]])
 
 
 def _cut(rows: Path) -> None:
