@@ -106,17 +106,14 @@ def _draw(
 
         paths = save_protocol_plots(summarise_protocols(found.records, found.sources), plots, plot_format)
         typer.echo(f"clipprompt: plots in {plots}: {', '.join(path.name for path in paths) or 'none'}", err=True)
-    if confusions is None and contact_sheet is None:
-        return
-    predictions = found.read_predictions()
     if confusions is not None:
         from clipprompt.reports.confusions import count_confusions, write_confusions
 
-        write_confusions(count_confusions(predictions), confusions)
+        write_confusions(count_confusions(found.read_predictions()), confusions)
     if contact_sheet is not None:
         from clipprompt.reports.contact_sheet import write_contact_sheet
 
-        n_lost = write_contact_sheet(predictions, contact_sheet)
+        n_lost = write_contact_sheet(found.read_predictions(), contact_sheet)
         if n_lost:
             typer.echo(f"clipprompt: {n_lost} pictures of {contact_sheet} could not be opened; it says why", err=True)
 

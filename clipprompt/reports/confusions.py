@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -96,14 +96,21 @@ class Confusions:
 
 
 def count_confusions(predictions: Iterable[Prediction]) -> dict[Evaluated, Confusions]:
-    """Counts predictions by what was tested, in the order in which that first appears."""
+    """Counts predictions by what was evaluated, in the order in which that first appears."""
     found: dict[Evaluated, Confusions] = {}
-    for prediction in predictions:
-        tested = Evaluated(prediction.method, prediction.dataset, prediction.subset)
-        confusions = found.setdefault(tested, Confusions(Counter(), Counter()))
-        confusions.counts[prediction.truth, prediction.predicted] += 1
-        confusions.totals[prediction.truth] += 1
+    for _ in counted(predictions, found):
+        pass
     return found
+
+
+def counted(predictions: Iterable[Prediction], found: dict[Evaluated, Confusions]) -> Iterator[Prediction]:
+    """Hands predictions on, counted into ``found``: of millions, none is kept."""
+    for one in predictions:
+        evaluated = Evaluated(one.method, one.dataset, one.subset)
+        confusions = found.setdefault(evaluated, Confusions(Counter(), Counter()))
+        confusions.counts[one.truth, one.predicted] += 1
+        confusions.totals[one.truth] += 1
+        yield one
 
 
 def check_confusions_path(path: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ from clipprompt.datasets.objects import load_drawn
 from clipprompt.errors import UserError
 from clipprompt.reports._figure import GREY, INK, LINE, PAPER, check_path, new_figure, save_figure
 from clipprompt.reports._panel import label
-from clipprompt.reports.predictions import Prediction, wrong
+from clipprompt.reports.predictions import Prediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,14 +51,15 @@ def choose_mistakes(predictions: Iterable[Prediction], n: int = MOST) -> list[Pr
         predictions: of any number of runs.
         n: at most so many.
     """
-    by_set: dict[str, dict[str, Prediction]] = {}
-    for mistake in wrong(predictions):
-        by_set.setdefault(mistake.dataset, {}).setdefault(mistake.path, mistake)
-    queues = [list(by_set[name].values()) for name in sorted(by_set)]
+    by_set: dict[str, dict[str, Prediction]] = defaultdict(dict)
+    for one in predictions:
+        kept = by_set[one.dataset].get(one.path)
+        if not one.is_right and (kept is None or _order(one) < _order(kept)):
+            by_set[one.dataset][one.path] = one
+    queues = [sorted(found.values(), key=_order) for _, found in sorted(by_set.items())]
     longest = max(map(len, queues), default=0)
     in_turn = (queue[place] for place in range(longest) for queue in queues if place < len(queue))
-    chosen = list(islice(in_turn, n))
-    return sorted(chosen, key=lambda p: (p.dataset, -p.probability, p.path))
+    return sorted(islice(in_turn, n), key=lambda one: (one.dataset, _order(one)))
 
 
 def open_tiles(mistakes: Iterable[Prediction]) -> Iterator[Tile]:
@@ -108,6 +110,11 @@ def tile_words(mistake: Prediction, *, with_method: bool) -> tuple[str, str, str
     """What stands under a picture: its class, what it was taken for, and how sure who was."""
     sure = f"{100 * mistake.probability:.0f} %"
     return mistake.truth, f"→ {mistake.predicted}", f"{sure}, {mistake.method}" if with_method else sure
+
+
+def _order(mistake: Prediction) -> tuple[float, str, str, str, str]:
+    """The most confident first; nothing depends on the order of runs."""
+    return -mistake.probability, mistake.path, mistake.method, mistake.subset, mistake.predicted
 
 
 def _open(mistake: Prediction) -> Image.Image:

@@ -42,13 +42,14 @@ class Gathered:
     predictions: list[tuple[Path, str]] = field(default_factory=list)
     sweeps: list[Path] = field(default_factory=list)
 
-    def read_predictions(self) -> list[Prediction]:
+    def read_predictions(self) -> Iterator[Prediction]:
         """What learners said of single pictures, of all runs that wrote it.
 
         Raises:
             UserError: for a file that holds anything else.
         """
-        return [one for path, method in self.predictions for one in read_predictions(path, method)]
+        for path, method in self.predictions:
+            yield from read_predictions(path, method)
 
 
 def gather_records(paths: Sequence[str | Path]) -> Gathered:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from clipprompt.errors import UserError
-from clipprompt.evaluation.records import read_records
+from clipprompt.evaluation.records import numbered_records
 
 PREDICTIONS = "predictions.jsonl"
+_WORDS = ("dataset", "tested_subset", "path", "classname", "predicted")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """One tested picture.
 
@@ -54,23 +55,14 @@ def read_predictions(path: str | Path, method: str = "") -> list[Prediction]:
     Raises:
         UserError: naming the file, and the line that is no prediction.
     """
-    lines = read_records(path)
-    try:
-        return [_prediction(line, method, f"{path}, prediction {number}") for number, line in enumerate(lines, 1)]
-    except KeyError as error:
-        raise UserError(
-            f"{path}: a prediction lacks the key {error.args[0]!r}; make it anew with clipprompt eval … --predictions"
-        ) from error
-
-
-def wrong(predictions: Iterable[Prediction]) -> list[Prediction]:
-    """The mistakes, the most confident first; of equal ones the order is that of data set and path."""
-    mistakes = [prediction for prediction in predictions if not prediction.is_right]
-    return sorted(mistakes, key=lambda p: (-p.probability, p.dataset, p.path, p.method, p.subset))
+    return [_prediction(line, method, f"{path}, line {number}") for number, line in numbered_records(path)]
 
 
 def _prediction(line: Mapping[str, Any], method: str, where: str) -> Prediction:
-    words = {name: line[name] for name in ("dataset", "tested_subset", "path", "classname", "predicted")}
+    for key in (*_WORDS, "folder", "probability"):
+        if key not in line:
+            raise UserError(f"{where}: a prediction lacks {key!r}; make it anew with clipprompt eval … --predictions")
+    words = {name: line[name] for name in _WORDS}
     folder, probability = line["folder"], line["probability"]
     if not all(isinstance(word, str) for word in words.values()) or not isinstance(folder, str | None):
         raise UserError(f"{where}: {', '.join(words)} and folder must be text")

@@ -123,7 +123,11 @@ def test_runs_without_predictions_say_how_to_get_them(run: Run, sweep: Path, tmp
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [('{"dataset": 3}\n', "lacks the key 'tested_subset'"), ("{cut off", "broken JSON"), ("[]\n", "not a record")],
+    [
+        ('{"dataset": 3}\n', "line 1: a prediction lacks 'tested_subset'"),
+        ("{cut off", "broken JSON"),
+        ("[]\n", "not a record"),
+    ],
     ids=["key", "cut off", "list"],
 )
 def test_broken_predictions_are_named(run: Run, sweep: Path, tmp_path: Path, text: str, message: str) -> None:

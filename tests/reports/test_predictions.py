@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from clipprompt.errors import UserError
-from clipprompt.reports.predictions import Prediction, read_predictions, wrong
+from clipprompt.reports.predictions import Prediction, read_predictions
 
 LINE = {
     "dataset": "dtd",
@@ -40,12 +40,12 @@ def test_a_line_is_a_prediction(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"probability": "sure"}, "prediction 2: probability must be a number, not 'sure'"),
-        ({"probability": float("nan")}, "prediction 2: probability must be a number, not nan"),
-        ({"probability": True}, "prediction 2: probability must be a number, not True"),
-        ({"path": 3}, "prediction 2: .* must be text"),
-        ({"predicted": None}, "prediction 2: .* must be text"),
-        ({"folder": ["x"]}, "prediction 2: .* must be text"),
+        ({"probability": "sure"}, "line 2: probability must be a number, not 'sure'"),
+        ({"probability": float("nan")}, "line 2: probability must be a number, not nan"),
+        ({"probability": True}, "line 2: probability must be a number, not True"),
+        ({"path": 3}, "line 2: .* must be text"),
+        ({"predicted": None}, "line 2: .* must be text"),
+        ({"folder": ["x"]}, "line 2: .* must be text"),
     ],
     ids=["word", "nan", "boolean", "number for a path", "no class", "list for a folder"],
 )
@@ -57,7 +57,7 @@ def test_a_line_that_is_no_prediction_is_named(tmp_path: Path, changes: dict[str
 @pytest.mark.parametrize("key", ["dataset", "tested_subset", "path", "folder", "classname", "predicted", "probability"])
 def test_a_key_that_is_lacking_is_named(tmp_path: Path, key: str) -> None:
     line = {name: value for name, value in LINE.items() if name != key}
-    with pytest.raises(UserError, match=f"predictions.jsonl: a prediction lacks the key '{key}'"):
+    with pytest.raises(UserError, match=f"line 1: a prediction lacks '{key}'"):
         read_predictions(_write(tmp_path, line))
 
 
@@ -67,11 +67,3 @@ def test_a_file_that_holds_anything_else_is_refused(tmp_path: Path, text: str) -
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=r"predictions\.jsonl"):
         read_predictions(path)
-
-
-def test_the_most_confident_mistake_is_first_whatever_the_order() -> None:
-    sure, unsure = (Prediction("dtd", "all", name, None, "a", "b", chance) for name, chance in (("2", 0.9), ("1", 0.3)))
-    other = Prediction("dtd", "all", "0", None, "a", "b", 0.3)
-    right = Prediction("dtd", "all", "3", None, "a", "a", 0.99)
-    for order in ([unsure, right, sure, other], [other, sure, unsure, right]):
-        assert wrong(order) == [sure, other, unsure]

@@ -86,7 +86,12 @@ def test_what_was_learnt_from_stands_first_and_out_of_the_average(protocol: str)
     names = ("imagenet_v2", "imagenet", "imagenet_r")
     more = {"protocol": protocol, "trained_on": "imagenet", "draw_hash": "d"}
     (plot,) = _plots([record("coop", name, 0.6, "all", **more) for name in names])
-    assert [panel.title for panel in plot.panels] == ["average of 2 sets", "imagenet (source)", "imagenet_v2", "imagenet_r"]
+    assert [panel.title for panel in plot.panels] == [
+        "average of 2 sets",
+        "imagenet (source)",
+        "imagenet_v2",
+        "imagenet_r",
+    ]
     assert plot.name == f"{protocol}-accuracy"
 
 

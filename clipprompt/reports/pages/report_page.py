@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -13,7 +13,7 @@ from markupsafe import Markup
 from clipprompt.reports._protocol_grid import PAPER, Grid, heading_of, make_grid, transposed
 from clipprompt.reports._svg import panel_svg, themed
 from clipprompt.reports.class_accuracy import worst_classes
-from clipprompt.reports.confusions import count_confusions
+from clipprompt.reports.confusions import Confusions, Evaluated, counted
 from clipprompt.reports.contact_sheet import choose_mistakes, open_tiles, tile_words
 from clipprompt.reports.pages import _report_facts as facts
 from clipprompt.reports.pages._render import data_uri, render
@@ -32,7 +32,7 @@ def render_report_page(
     tables: Sequence[ProtocolTable],
     *,
     title: str = "",
-    predictions: Sequence[Prediction] = (),
+    predictions: Iterable[Prediction] = (),
     commands: Sequence[str] = (),
     incomplete: Sequence[str] = (),
     published: bool = True,
@@ -47,15 +47,16 @@ def render_report_page(
         incomplete: runs that are not finished, each with what is lacking.
         published: whether the papers' numbers stand beside, where they compare.
     """
-    numbers = count()
+    numbers, confusions = count(), dict[Evaluated, Confusions]()
+    mistakes = choose_mistakes(counted(predictions, confusions))
     records = [record for table in tables for record in table.records]
     return render(
         "report.html",
         title=title or _title(tables),
         facts=facts.run_facts(records) if records else {},
         sections=[_section(table, find_published(table) if published else Papers(), numbers) for table in tables],
-        confusions=_confusions(predictions),
-        mistakes=list(_mistakes(predictions)),
+        confusions=_confusions(confusions),
+        mistakes=list(_mistakes(mistakes, with_method=len({evaluated.method for evaluated in confusions}) > 1)),
         commands=commands,
         incomplete=incomplete,
         libraries=facts.libraries(records),
@@ -113,17 +114,16 @@ def _worst_of_rows(table: ProtocolTable, dataset: str, subset: str) -> list[tupl
     return found
 
 
-def _confusions(predictions: Iterable[Prediction]) -> list[tuple[str, list[Lists]]]:
+def _confusions(counts: Mapping[Evaluated, Confusions]) -> list[tuple[str, list[Lists]]]:
     """By data set and subset of its classes, the most confused pairs of each method."""
     found: dict[str, dict[str, list[tuple[str, list[Any]]]]] = defaultdict(lambda: defaultdict(list))
-    for tested, confusions in count_confusions(predictions).items():
-        found[tested.dataset][tested.subset].append((tested.method, confusions.pairs(_N_PAIRS)))
+    for evaluated, confusions in counts.items():
+        found[evaluated.dataset][evaluated.subset].append((evaluated.method, confusions.pairs(_N_PAIRS)))
     return [(dataset, list(subsets.items())) for dataset, subsets in found.items()]
 
 
-def _mistakes(predictions: Sequence[Prediction]) -> Iterator[dict[str, Any]]:
-    with_method = len({prediction.method for prediction in predictions}) > 1
-    for tile in open_tiles(choose_mistakes(predictions)):
+def _mistakes(chosen: Iterable[Prediction], *, with_method: bool) -> Iterator[dict[str, Any]]:
+    for tile in open_tiles(chosen):
         truth, predicted, sure = tile_words(tile.mistake, with_method=with_method)
         picture = None if tile.picture is None else data_uri(tile.picture, "jpeg")
         where = {"dataset": tile.mistake.dataset, "path": tile.mistake.path, "reason": tile.reason}
