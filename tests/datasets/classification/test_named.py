@@ -230,6 +230,14 @@ def test_what_does_not_count_in_caltech101_is_left_out(tmp_path: Path) -> None:
     assert folders == {"Faces", "Leopards", "Motorbikes", "accordion"}
 
 
+def test_scenes_may_be_listed_beside_the_pictures(tmp_path: Path) -> None:
+    """As in the archive of the pictures; CoOp's users have the list from another."""
+    make_miniature("sun397", tmp_path, split_file=False)
+    before = _load("sun397", tmp_path)
+    (tmp_path / "sun397" / "ClassName.txt").rename(tmp_path / "sun397" / "SUN397" / "ClassName.txt")
+    assert _load("sun397", tmp_path).parts == before.parts
+
+
 def test_the_real_split_file_is_known_by_its_sum(tmp_path: Path) -> None:
     specification = SPECIFICATIONS["caltech101"]
     base = tmp_path / specification.folder

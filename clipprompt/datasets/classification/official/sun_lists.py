@@ -20,6 +20,8 @@ from clipprompt.datasets.classification.sets import Sample
 def read(place: Place) -> Listed:
     """Of ``/c/church/indoor`` prompts say ``indoor church``."""
     classes = place.base / "ClassName.txt"
+    if not classes.exists() and (place.pictures / classes.name).exists():  # where the pictures' archive has it
+        classes = place.pictures / classes.name
     labels = number_classes(classes)
     parts, how = split_off_val(place.specification.name, _samples(place.base / "Training_01.txt", labels, classes))
     test = _samples(place.base / "Testing_01.txt", labels, classes)
