@@ -109,7 +109,7 @@ def _test(learner: Learner, job: Job, test: Test, how: Evaluation) -> _Tested:
     scored, cached = _score(ready, drawn, images, test.part, how)
     for name, reason in scored.skipped:
         how.say(f"{reason}; {name} of {images.name} is left out")
-    scores = scored.by_key[job.method][learner.branch]
+    scores = scored.by_key[learner.name][learner.branch]
     predicted = predictions(scores, ready.first_of_same_prompt)
     labels = scored.dataset.targets.argmax(axis=1).astype(np.int64)
     seconds = time.perf_counter() - start
