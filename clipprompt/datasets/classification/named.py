@@ -61,8 +61,8 @@ def find_base(specification: Specification, root: Path) -> Path:
     below = root / specification.folder
     if below.is_dir():
         return below
-    own = root.resolve().name == specification.folder or any((root / mark).exists() for mark in specification.marks)
-    if own and root.is_dir():
+    named = specification.folder in (root.name, root.resolve().name)
+    if root.is_dir() and (named or any((root / mark).exists() for mark in specification.marks)):
         return root
     what = f"there is no {specification.folder} in it" if root.is_dir() else "it is not a folder"
     raise UserError(

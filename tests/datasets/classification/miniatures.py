@@ -197,17 +197,16 @@ def draw(path: Path, picture: Picture) -> None:
 def _make_class_folders(name: str, base: Path, pictures: Sequence[Picture], n_classes: int) -> list[str]:
     """One folder for each class. Caltech101 has two more that do not count; Food101 and DTD have lists beside them."""
     classes, images = CLASSES[name], base / SPECIFICATIONS[name].images
-    number = {"caltech101": "image_{:04d}", "dtd": "{0}_{1:04d}", "eurosat": "{0}_{1}", "food101": "{1}"}[name]
+    number = {"caltech101": "image_{1:04d}", "dtd": "{0}_{1:04d}", "eurosat": "{0}_{1}", "food101": "{1}"}[name]
     paths = []
     for picture in pictures:
         folder = classes[picture.label]
-        stem = number.format(picture.number + 1) if name == "caltech101" else number.format(folder, picture.number + 1)
-        paths.append(f"{folder}/{stem}.jpg")
+        paths.append(f"{folder}/{number.format(folder, picture.number + 1)}.jpg")
         draw(images / paths[-1], picture)
     if name == "caltech101":
         for folder in ("BACKGROUND_Google", "Faces_easy"):
             draw(images / folder / "image_0001.jpg", pictures[0])
-        (images / "BACKGROUND_Google" / "tmp").write_text("")  # the true set has such a file
+        (images / "BACKGROUND_Google" / "tmp").write_text("")  # as in the true set
     if name == "food101":
         meta = {
             part: {

@@ -13,7 +13,7 @@ from clipprompt.printable import printable
 
 
 def list_folders(folder: Path) -> list[str]:
-    """The names of the sub-folders, in alphabetical order; hidden ones are passed over.
+    """The names of the sub-folders, in alphabetical order, without hidden ones and an archive's ``__MACOSX``.
 
     Raises:
         MissingPicturesError: if ``folder`` is no folder.
@@ -48,7 +48,7 @@ def list_pictures(folder: Path) -> list[str]:
 def _scan(folder: Path) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            yield from (entry for entry in entries if not entry.name.startswith("."))
+            yield from (entry for entry in entries if not entry.name.startswith((".", "__")))
     except OSError as error:
         raise UserError(f"cannot read the folder {printable(folder)}: {error.strerror or error}") from error
 

@@ -18,7 +18,7 @@ FILE = "classnames.txt"
 def read_classnames(place: Place) -> tuple[Path, dict[str, str]]:
     """The class names of ImageNet's synsets, from the set's own folder or that of ImageNet or a variant beside it.
 
-    CLIP's list, which CoOp's file holds, calls four classes by two names: ``missile`` and ``sunglasses``. The second of
+    In CLIP's list, which CoOp's file holds, four classes share two names, missile and sunglasses. Here the second of
     each has its synset in brackets, ``missile [n04008634]``, which prompts leave out: they say the same of both, and a
     tie goes to the first, as in CLIP's and CoOp's numbers.
 
