@@ -100,20 +100,21 @@ def _draw(
     found: Gathered, plots: Path | None, plot_format: str, confusions: Path | None, contact_sheet: Path | None
 ) -> None:
     """Files beside the report."""
-    if plots is not None:
-        from clipprompt.reports.protocol_plots import save_protocol_plots
-        from clipprompt.reports.protocol_summary import summarise_protocols
+    if plots is None and confusions is None and contact_sheet is None:
+        return
+    from clipprompt.reports.confusions import count_confusions, write_confusions
+    from clipprompt.reports.contact_sheet import write_contact_sheet
+    from clipprompt.reports.protocol_plots import save_protocol_plots
+    from clipprompt.reports.protocol_summary import summarise_protocols
 
-        paths = save_protocol_plots(summarise_protocols(found.records, found.sources), plots, plot_format)
+    tables = summarise_protocols(found.records, found.sources)
+    if plots is not None:
+        paths = save_protocol_plots(tables, plots, plot_format)
         typer.echo(f"clipprompt: plots in {plots}: {', '.join(path.name for path in paths) or 'none'}", err=True)
     if confusions is not None:
-        from clipprompt.reports.confusions import count_confusions, write_confusions
-
-        write_confusions(count_confusions(found.read_predictions()), confusions)
+        write_confusions(count_confusions(found.read_predictions(tables)), confusions)
     if contact_sheet is not None:
-        from clipprompt.reports.contact_sheet import write_contact_sheet
-
-        n_lost = write_contact_sheet(found.read_predictions(), contact_sheet)
+        n_lost = write_contact_sheet(found.read_predictions(tables), contact_sheet)
         if n_lost:
             typer.echo(f"clipprompt: {n_lost} pictures of {contact_sheet} could not be opened; it says why", err=True)
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clipprompt.errors import UserError
 from clipprompt.evaluation.records import numbered_records
@@ -14,6 +14,9 @@ from clipprompt.printable import to_json
 from clipprompt.reports._validation import check_multilabel, check_record
 from clipprompt.reports.predictions import PREDICTIONS, Prediction, read_predictions
 from clipprompt.reports.reproduce import SWEEP
+
+if TYPE_CHECKING:
+    from clipprompt.reports.protocol_summary import ProtocolTable
 
 RESULTS = "results.jsonl"
 _BEGUN = ("config.yaml", "job.json", ".job.lock")
@@ -30,7 +33,7 @@ class Gathered:
         multilabel: records of ``eval multilabel``, each once.
         n_runs: how many folders of runs have results.
         unfinished: folders of runs that have none.
-        predictions: files of predictions, each with the method whose they are.
+        predictions: files of predictions, each with a record of the same run.
         sweeps: files that say what a sweep was asked for.
     """
 
@@ -39,17 +42,25 @@ class Gathered:
     multilabel: list[dict[str, Any]] = field(default_factory=list)
     n_runs: int = 0
     unfinished: list[Path] = field(default_factory=list)
-    predictions: list[tuple[Path, str]] = field(default_factory=list)
+    predictions: list[tuple[Path, dict[str, Any]]] = field(default_factory=list)
     sweeps: list[Path] = field(default_factory=list)
 
-    def read_predictions(self) -> Iterator[Prediction]:
-        """What learners said of single pictures, of all runs that wrote it.
+    def read_predictions(self, tables: Sequence[ProtocolTable]) -> Iterator[Prediction]:
+        """What learners said of single pictures, of all runs that wrote it; of runs that are there twice, once.
+
+        Args:
+            tables: made of ``records``; a learner is called as its row.
 
         Raises:
             UserError: for a file that holds anything else.
         """
-        for path, method in self.predictions:
-            yield from read_predictions(path, method)
+        labels: dict[int, str] = {}
+        for table in tables:
+            of_several = f" ({table.protocol}, {table.backbone})" if len(tables) > 1 else ""
+            labels |= {id(record): row.label + of_several for row in table.rows for record in row.records}
+        for path, record in self.predictions:
+            if id(record) in labels:
+                yield from read_predictions(path, labels[id(record)])
 
 
 def gather_records(paths: Sequence[str | Path]) -> Gathered:
@@ -128,4 +139,4 @@ def _read(path: Path, found: Gathered) -> None:
             found.sources.append(where)
     predictions = path.with_name(PREDICTIONS)
     if path.name == RESULTS and predictions.is_file():
-        found.predictions.append((predictions, str(records[0][1]["method"])))
+        found.predictions.append((predictions, records[0][1]))

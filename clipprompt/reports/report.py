@@ -106,7 +106,7 @@ def _page(found: Gathered, tables: Sequence[ProtocolTable], published: bool) -> 
 
     return render_report_page(
         tables,
-        predictions=found.read_predictions(),
+        predictions=found.read_predictions(tables),
         commands=[sweep_command(path) for path in found.sweeps],
         incomplete=[str(folder) for folder in found.unfinished],
         published=published,
