@@ -7,14 +7,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.printable import printable
 from clipprompt.reports._comparable import PER_DATASET, Record, settings_of
 
 if TYPE_CHECKING:
     from clipprompt.reports.protocol_summary import ProtocolTable
 
-HIGH_VARIANCE = ("eurosat", "dtd", "fgvc_aircraft")
-"""Sets on which single runs of one method are known to differ by many percent."""
+HIGH_VARIANCE = tuple(name for name, one in SPECIFICATIONS.items() if one.high_variance)
 _FLAG = "high-variance set: runs of one method can lie several percent apart"
 _HM = (
     "HM: harmonic mean of mean base and mean novel accuracy{average}; "

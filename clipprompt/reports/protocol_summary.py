@@ -7,17 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
+from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.evaluation.accuracy import harmonic_mean
 from clipprompt.reports._comparable import OF_A_TABLE, Record, Run, comparable, distinct_records, run_of
 from clipprompt.reports._protocol_notes import describe_notes
 from clipprompt.reports._variants import Variant, variants
 
 PROTOCOLS = ("base-to-novel", "few-shot", "cross-dataset", "domain", "zero-shot")
-ELEVEN = (
-    *("imagenet", "caltech101", "oxford_pets", "stanford_cars", "flowers102", "food101", "fgvc_aircraft"),
-    *("sun397", "dtd", "eurosat", "ucf101"),
-)
-_DATASETS = (*ELEVEN, "imagenet_v2", "imagenet_sketch", "imagenet_a", "imagenet_r")
+_DATASETS = tuple(SPECIFICATIONS)
 Place = tuple[str | None, str]
 """A data set, or None for the average, and a column."""
 BASE, NOVEL, HM, ACCURACY = "base", "novel", "hm", "accuracy"

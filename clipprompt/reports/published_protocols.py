@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
+from clipprompt.datasets.classification.specifications import ELEVEN, SPECIFICATIONS
 from clipprompt.evaluation.accuracy import harmonic_mean
+from clipprompt.printable import printable
 from clipprompt.reports._comparable import OWN, TEMPLATES, Record, hand_written, settings_of
 from clipprompt.reports.protocol_summary import (
     BASE,
-    ELEVEN,
     HM,
     NOVEL,
     Number,
@@ -30,6 +31,8 @@ _COLUMNS = {BASE: "base", NOVEL: "novel", HM: "harmonic_mean"}
 _ROUNDING = 0.005
 """Papers print two decimals."""
 _SHOTS = 16
+_NOT_WHOLE = "not of the official size"
+"""How the source of a named set ends that lacks pictures, or has too many."""
 
 
 @dataclass(frozen=True)
@@ -129,25 +132,49 @@ def _base_to_novel(table: ProtocolTable) -> Papers:
     reason = _unlike(table)
     if reason:
         return _none(f"they are of {reason}")
-    printed = load_base_to_novel(table.averaged)
+    foreign = _foreign_sets(table)
+    averaged = () if foreign.keys() & set(table.averaged) else table.averaged
+    shown = {*table.datasets, *([None] if len(averaged) > 1 else [])} - foreign.keys()
+    papers = [paper for paper in load_base_to_novel(averaged) if any(name in shown for name, _ in paper.numbers)]
     beside = {
         (row.label, place): value
         for row in table.rows
-        for paper in printed
+        for paper in papers
         if paper.method == row.method and not row.is_control
         for place, value in paper.numbers.items()
-        if place in row.numbers
+        if place in row.numbers and place[0] in shown
     }
+    notes = tuple(_foreign_notes(foreign))
     if not beside:
-        return _none("none of the sets or methods is theirs")
+        return Papers(notes=notes) if notes else _none("none of the sets or methods is theirs")
     ours = {row.method for row in table.rows}
-    shown = {*table.datasets, *([None] if len(table.averaged) > 1 else [])}
-    others = tuple(
-        paper for paper in printed if paper.method not in ours and any(name in shown for name, _ in paper.numbers)
-    )
-    used = [paper for paper in printed if paper in others or paper.method in ours]
-    sources = "; ".join(dict.fromkeys(paper.source for paper in used))
-    return Papers(beside, others, tuple(_notes(table, beside, f"{sources}. ViT-B/16, 16 shots, the papers' settings")))
+    others = tuple(replace(paper, numbers=_only(paper, shown)) for paper in papers if paper.method not in ours)
+    sources = "; ".join(dict.fromkeys(paper.source for paper in papers))
+    source = f"{sources}. ViT-B/16, 16 shots, the papers' settings"
+    return Papers(beside, others, (*_notes(table, beside, source), *notes))
+
+
+def _only(paper: Printed, shown: Collection[str | None]) -> dict[Place, float]:
+    return {place: value for place, value in paper.numbers.items() if place[0] in shown}
+
+
+def _foreign_sets(table: ProtocolTable) -> dict[str, str]:
+    """Named sets whose parts no file of CoOp's tells, or that are not whole, with what told their parts."""
+    found = {record["dataset"]: record for record in table.records if record["dataset"] in SPECIFICATIONS}
+    return {name: record["split_source"] for name, record in found.items() if not _is_papers(record)}
+
+
+def _is_papers(record: Record) -> bool:
+    """Whether papers test on the same pictures, as far as a record says."""
+    file, digest = (getattr(SPECIFICATIONS[record["dataset"]], key) for key in ("split_file", "split_sha256"))
+    if file:
+        return record["split_source"] == file and digest in ("", record["split_sha256"])
+    return not record["split_source"].endswith(_NOT_WHOLE)
+
+
+def _foreign_notes(foreign: Mapping[str, str]) -> Iterator[str]:
+    for name, source in foreign.items():
+        yield f"no paper's number beside {name}: its pictures are not theirs ({printable(source)})"
 
 
 def _none(reason: str) -> Papers:
@@ -168,24 +195,28 @@ def _hand_written(table: ProtocolTable) -> Papers:
     """CoOp's Figure 1 (arXiv 2109.01134): sentences by hand, and sixteen learnt vectors, with RN50."""
     if not same_backbone("RN50", table.backbone) or table.pretrained != "openai":
         return _none("they are of RN50 with the weights of openai")
-    printed = {(row["dataset"], row["prompt"]): float(row["accuracy"]) for row in read_published(_HAND)}
+    foreign = _foreign_sets(table)
+    lines = [row for row in read_published(_HAND) if row["dataset"] not in foreign]
+    printed = {(row["dataset"], row["prompt"]): float(row["accuracy"]) for row in lines}
     beside = {
         (row.label, (record["dataset"], column_of(record))): printed[record["dataset"], _prompt(record)]
         for row in table.rows
         for record in row.records
         if (record["dataset"], _prompt(record)) in printed
     }
+    notes = tuple(_foreign_notes(foreign))
     if not beside:
-        return _none("none of the sets or prompts is theirs")
-    return Papers(beside, (), tuple(_notes(table, beside, "CoOp's Figure 1 (arXiv 2109.01134); RN50")))
+        return Papers(notes=notes) if notes else _none("none of the sets or prompts is theirs")
+    return Papers(beside, (), (*_notes(table, beside, "CoOp's Figure 1 (arXiv 2109.01134); RN50"), *notes))
 
 
 def _prompt(record: Record) -> str:
     """What Figure 1 calls the prompt of a record; the empty string for what it does not have."""
     options = record["options"]
     if record["method"] == "zero_shot":
-        sentences = settings_of(record).get(TEMPLATES, [])
-        known = hand_written(record["dataset"]) if sentences == [OWN] else sentences[0] if len(sentences) == 1 else ""
+        given = settings_of(record).get(TEMPLATES)
+        (sentence,) = given if isinstance(given, list) and len(given) == 1 else ("",)
+        known = hand_written(record["dataset"]) if sentence == OWN else str(sentence)
         return known.replace("{}", "[CLASS]") if not options.get("learner.centre") else ""
     is_printed = record["method"] == "coop" and options.get("learner.n_ctx") == 16 and options.get("train.epochs") != 0
     return "learnt, 16 contexts" if is_printed and record["shots"] == _SHOTS else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from clipprompt.datasets.classification.specifications import SPECIFICATIONS
+
 VERSIONS = {"python": "3.12.0", "torch": "2.6.0"}
 
 
@@ -14,6 +16,7 @@ def record(
     learns = method != "zero_shot"
     seed = more.get("seed", 1) if learns else None
     split = more.get("class_split", 0)
+    named = SPECIFICATIONS.get(dataset)
     facts = {
         "protocol": "base-to-novel",
         "method": method,
@@ -29,8 +32,8 @@ def record(
         "dataset": dataset,
         "part": "test",
         "tested_subset": subset,
-        "split_source": "split_zhou.json",
-        "split_sha256": "5" * 64,
+        "split_source": (named and named.split_file) or "lists of its own",
+        "split_sha256": (named and named.split_sha256) or "5" * 64,
         "split_hash": f"{dataset} {subset} {split}",
         "class_hash": f"classes of {dataset} {subset} {split}",
         "classnames": ["a", "b"],

@@ -209,7 +209,10 @@ def test_what_does_not_compare_is_another_table(other: dict[str, Any]) -> None:
 def test_a_table_says_what_its_pictures_are_not() -> None:
     records = three_runs() + both("coop", "dtd", 0.1, 0.1, seed=4, split_hash="0123456789", n_images=7)
     notes = summarise_protocols(records)[1].notes
-    assert "dtd has other pictures than in a table above (7 of split_zhou.json, split_hash 01234567)" in notes
+    assert (
+        "dtd has other pictures than in a table above (7 of split_zhou_DescribableTextures.json, split_hash 01234567)"
+        in notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -222,13 +225,13 @@ def test_a_table_says_what_its_pictures_are_not() -> None:
         ),
         (
             {"class_hash": "abc"},
-            "dtd has other class names than in a table above (100 of split_zhou.json, class_hash abc)",
+            "zoo has other class names than in a table above (100 of lists of its own, class_hash abc)",
         ),
     ],
     ids=["weights", "transform", "class names"],
 )
 def test_tables_with_one_caption_say_what_tells_them_apart(other: dict[str, Any], note: str) -> None:
-    tables = summarise_protocols(three_runs() + both("coop", "dtd", 0.1, 0.1, seed=4, **other))
+    tables = summarise_protocols(three_runs(dataset="zoo") + both("coop", "zoo", 0.1, 0.1, seed=4, **other))
     assert [note in table.notes for table in tables] == [False, True]
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from clipprompt.datasets.classification.specifications import ELEVEN
 from clipprompt.errors import UserError
-from clipprompt.reports.protocol_summary import ELEVEN, summarise_protocols
+from clipprompt.reports.protocol_summary import summarise_protocols
 from clipprompt.reports.protocol_table import FORMATS, render_protocol_table, rich_tables
 from tests.reports.protocol_records import both, record
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from clipprompt.reports.protocol_summary import ELEVEN, Number, summarise_protocols
+from clipprompt.datasets.classification.specifications import ELEVEN
+from clipprompt.reports.protocol_summary import Number, summarise_protocols
 from clipprompt.reports.published import read_published
 from clipprompt.reports.published_protocols import Papers, differs, find_published, load_base_to_novel
 from clipprompt.resources import resource
@@ -253,3 +254,33 @@ def test_sixteen_learnt_vectors_stand_at_sixteen_shots() -> None:
 def test_note_says_why_nothing_stands_beside_few_shots(more: dict[str, Any], reason: str) -> None:
     (note,) = papers_of([rn50("few-shot", "coop", options={"learner.n_ctx": 16}, **more)]).notes
     assert note.startswith(f"no papers' numbers beside these: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("dtd", {"split_source": "labels/test1.txt"}),
+        ("dtd", {"split_source": "split_zhou_DescribableTextures.json; not of the official size"}),
+        ("fgvc_aircraft", {"split_source": "data/images_variant_test.txt; not of the official size"}),
+        ("caltech101", {"split_sha256": "0" * 64}),
+    ],
+    ids=["official files", "half a download", "half a download without a split file", "another split file"],
+)
+def test_other_pictures_than_the_papers_are_not_compared(name: str, more: dict[str, Any]) -> None:
+    alone = papers_of(both("coop", name, 0.8, 0.5, **more))
+    source = more.get("split_source", "split_zhou_Caltech101.json")
+    assert alone == Papers(notes=(f"no paper's number beside {name}: its pictures are not theirs ({source})",))
+    beside = papers_of(both("coop", name, 0.8, 0.5, **more) + both("coop", "food101", 0.8, 0.5))
+    assert {dataset for _, (dataset, _) in beside.beside} == {"food101"}
+    assert {dataset for paper in beside.others for dataset, _ in paper.numbers} == {"food101"}
+    assert beside.notes[-1] == alone.notes[0]
+
+
+def test_prompts_by_hand_are_not_compared_on_other_pictures() -> None:
+    papers = papers_of([rn50("zero-shot", options={"learner.templates": ["dtd"]}, split_source="labels/test1.txt")])
+    assert papers.notes == ("no paper's number beside dtd: its pictures are not theirs (labels/test1.txt)",)
+
+
+@pytest.mark.parametrize("templates", [5, None, [], [7], "dtd", [["dtd"]]])
+def test_templates_of_strangers_are_no_prompt(templates: object) -> None:
+    assert not papers_of([rn50("zero-shot", options={"learner.templates": templates})]).beside
