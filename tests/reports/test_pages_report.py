@@ -151,7 +151,7 @@ def test_a_page_says_how_its_numbers_came_about() -> None:
         "backbone ViT-B-16 (openai), fp32, weights ffffffffffff shots 16 seeds 1, 2 kept epoch last setting inductive",
         "learning took 4 s",
         "To run them again clipprompt eval base-to-novel -o x",
-        "dtd base 0 100 2 split_zhou_DescribableTextures.json 555555555555",
+        "dtd base 0 1,234 2 split.json 555555555555 aaaaaaaaaaaa bbbbbbbbbbbb",
         "dtd base 0 16 1 draw dtd 1 0",
         "Settings of coop learner.n_ctx 4 train.epochs 50 train.seed 1 | 2",
         "python 3.12.0 torch 2.6.0",
