@@ -67,7 +67,7 @@ def _draw_curve(axes: Axes, dots: Sequence[Dot], style: Style) -> None:
             color=style.colour,
             linewidth=1.5,
             marker=style.shape,
-            markersize=5.0,
+            markersize=0.6 * style.size,
             markeredgecolor="white",
             markeredgewidth=0.5,
             elinewidth=1.0,

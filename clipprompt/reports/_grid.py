@@ -77,5 +77,7 @@ def _draw_keys(figure: Figure, rows: Sequence[Sequence[tuple[float, str, Style]]
         y = 1 - (top + _KEYS * number + 0.12) / high
         for x, name, style in row:
             place = [(_GAP + x + 0.06) / wide], [y]
-            figure.add_artist(Line2D(*place, marker=style.shape, color=style.colour, linestyle="", markersize=6.5))
+            figure.add_artist(
+                Line2D(*place, marker=style.shape, color=style.colour, linestyle="", markersize=0.85 * style.size)
+            )
             figure.text((_GAP + x + 0.2) / wide, y, label(name, 40), fontsize=9.5, color=INK, va="center")

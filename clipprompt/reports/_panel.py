@@ -45,6 +45,11 @@ class Style:
         """The shape as a letter."""
         return SIGNS[self.shape]
 
+    @property
+    def size(self) -> float:
+        """Points across, so that all shapes seem equally large."""
+        return 12.0 if self.shape == "*" else 7.0 if self.shape in "sD" else 8.0
+
 
 @dataclass(frozen=True)
 class Panel:

@@ -65,21 +65,23 @@ def _range(values: Sequence[tuple[float, float | None]]) -> tuple[float, float]:
 
 
 def _draw_spot(axes: Axes, spot: Spot, style: Style, *, is_small: bool) -> None:
-    size, bars = (5.0, 0.5) if is_small else (8.0, 1.0)
-    axes.errorbar(
+    """Of many points the error bars are faint, so that the points can be seen."""
+    drawn = axes.errorbar(
         spot.base,
         spot.novel,
         xerr=spot.base_std,
         yerr=spot.novel_std,
         marker=style.shape,
         color=style.colour,
-        markersize=size,
+        markersize=style.size * (0.7 if is_small else 1.0),
         markeredgecolor="white",
         markeredgewidth=0.6,
-        elinewidth=bars,
-        capsize=2.0 if bars == 1.0 else 0.0,
+        elinewidth=0.5 if is_small else 1.0,
+        capsize=0.0 if is_small else 2.0,
         zorder=4,
     )
+    for bars in drawn.lines[2]:
+        bars.set_alpha(0.4 if is_small else 1.0)
 
 
 def _draw_means(axes: Axes, base_range: tuple[float, float], novel_range: tuple[float, float]) -> None:
