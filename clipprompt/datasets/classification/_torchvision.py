@@ -36,12 +36,11 @@ _INSTEAD = "leave out --from torchvision"
 _BROKEN = (OSError, EOFError, http.client.HTTPException, tarfile.TarError, zipfile.BadZipFile, zlib.error, RuntimeError)
 
 
-def fetch_official(specification: Specification, home: Path, workshop: Path, advance: Advance) -> Path:
+def fetch_official(specification: Specification, workshop: Path, advance: Advance) -> Path:
     """Fetches and unpacks a set's official archives; only what came whole and checked is used again after a break.
 
     Args:
         specification: of the set.
-        home: the set's own folder, where lists may lie that are not fetched.
         workshop: the folder to work in.
         advance: is told how many bytes lie there.
 
@@ -49,9 +48,8 @@ def fetch_official(specification: Specification, home: Path, workshop: Path, adv
         The folder that holds the set, a little below.
 
     Raises:
-        UserError: in one line: torchvision does not have the set, no network, other bytes than expected, a full disk.
+        UserError: in one line: an address that is gone, no network, other bytes than expected, a full disk.
     """
-    check_fetchable(specification, home)
     folder = workshop / f"torchvision-{specification.name}"
     _sweep(folder, keep_archives=specification.name not in _UNCHECKED)
     try:
@@ -74,6 +72,10 @@ def fetch_official(specification: Specification, home: Path, workshop: Path, adv
 
 def check_fetchable(specification: Specification, home: Path) -> None:
     """Refuses at once what would fail after hours.
+
+    Args:
+        specification: of the set.
+        home: the set's own folder, where lists may lie that are not fetched.
 
     Raises:
         UserError: if torchvision does not fetch the set, or not all that it needs.

@@ -69,20 +69,32 @@ class Findings:
         """16 hex digits of all samples of all parts, in order: equal hashes mean that numbers compare."""
         return "" if self.dataset is None else hash_samples([*chain(*self.dataset.parts.values())])[:16]
 
+    @property
+    def n_expected(self) -> int:
+        """Pictures that belong to the set: those that are listed, or the official number where no file lists them."""
+        listed = self.dataset is None or self.dataset.source_sha256 is not None or self.name not in SPECIFICATIONS
+        official = 0 if listed else sum(SPECIFICATIONS[self.name].sizes.values())
+        return max(official, self.n_pictures)
+
+    @property
+    def n_lacking(self) -> int:
+        """Pictures of these that are not there, or cannot be read."""
+        return self.n_expected - self.n_pictures + len(self.missing) + len(self.broken)
+
     def explain(self) -> str:
         """One line on what is wrong, and what to do; empty where the set is whole."""
         if self.dataset is None:
             return self.problem
         if self.missing:
-            first = f"{printable(self.dataset.item(self.missing[0]))}, listed in {self.dataset.source}"
+            source = self.dataset.source.partition(";")[0]
+            first = f"{printable(self.dataset.item(self.missing[0]))}, listed in {source}"
             count = f"{len(self.missing):,} of {self.n_pictures:,} pictures are missing"
             return f"{self.name}: {count}, the first is {first}; {self.next_step}"
         if self.broken:
             more = f" ({len(self.broken):,} of {self.n_pictures:,} pictures are broken)" if len(self.broken) > 1 else ""
             return f"{self.name}: {self.broken[0]}{more}; delete it; {self.next_step}"
-        official = sum(SPECIFICATIONS[self.name].sizes.values()) if self.name in SPECIFICATIONS else 0
-        if self.n_pictures < official and self.dataset.source_sha256 is None:  # no list tells which are missing
-            here = f"{self.n_pictures:,} pictures are there where the official set has {official:,}"
+        if self.n_lacking:
+            here = f"{self.n_pictures:,} pictures are there where the official set has {self.n_expected:,}"
             return f"{self.name}: {here}; {self.next_step}"
         return ""
 

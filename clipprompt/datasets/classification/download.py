@@ -20,6 +20,7 @@ from clipprompt.datasets.classification.check import Findings, check_set
 from clipprompt.datasets.classification.named import find_base
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
 from clipprompt.errors import UserError, nearest
+from clipprompt.mini.styles import STYLES
 
 SOURCES = ("hub", "torchvision")
 
@@ -72,6 +73,8 @@ def download_classification(
 
 
 def _specification(name: str) -> Specification:
+    if name.lower() in STYLES:
+        raise UserError(f"{name} is drawn, so there is nothing to fetch; use it as it is, without --root")
     if name.lower() not in SPECIFICATIONS:
         names = ", ".join(SPECIFICATIONS)
         raise UserError(f"there is no set {name!r}{nearest(name.lower(), SPECIFICATIONS)}; choose one of {names}")
@@ -112,12 +115,13 @@ def _from_hub(
 
 
 def _from_torchvision(specification: Specification, root: Path, inside: Path, tell: Report) -> tuple[str, ...]:
-    from clipprompt.datasets.classification._torchvision import fetch_official
+    from clipprompt.datasets.classification._torchvision import check_fetchable, fetch_official
 
+    home = _home(specification, root)
+    check_fetchable(specification, home)
     what = f"Fetching {specification.title} with torchvision"
     tell(what, 0, None)
-    home = _home(specification, root)
-    folder = fetch_official(specification, home, inside, lambda done, total: tell(what, done, total))
+    folder = fetch_official(specification, inside, lambda done, total: tell(what, done, total))
     place(folder, specification, home)
     shutil.rmtree(folder, ignore_errors=True)
     return ()
