@@ -69,7 +69,7 @@ def report(
     if kind == "html" and output is None and sys.stdout.isatty():
         raise UserError("a page does not go to a terminal; write it to a file with -o report.html")
     found = gather_records(runs)
-    _draw(found, plots, plot_format, confusions, contact_sheet)
+    _draw(found, plots, plot_format, confusions, contact_sheet, published)
     if kind == "table" and output is None:
         from rich.console import Console
 
@@ -97,7 +97,12 @@ def _check_pictures(plot_format: str, confusions: Path | None, contact_sheet: Pa
 
 
 def _draw(
-    found: Gathered, plots: Path | None, plot_format: str, confusions: Path | None, contact_sheet: Path | None
+    found: Gathered,
+    plots: Path | None,
+    plot_format: str,
+    confusions: Path | None,
+    contact_sheet: Path | None,
+    published: bool,
 ) -> None:
     """Files beside the report."""
     if plots is None and confusions is None and contact_sheet is None:
@@ -109,7 +114,7 @@ def _draw(
 
     tables = summarise_protocols(found.records, found.sources)
     if plots is not None:
-        paths = save_protocol_plots(tables, plots, plot_format)
+        paths = save_protocol_plots(tables, plots, plot_format, published=published)
         typer.echo(f"clipprompt: plots in {plots}: {', '.join(path.name for path in paths) or 'none'}", err=True)
     if confusions is not None:
         write_confusions(count_confusions(found.read_predictions(tables)), confusions)

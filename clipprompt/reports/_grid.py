@@ -21,7 +21,6 @@ def save_panels(
     *,
     title: str = "",
     keys: Sequence[tuple[str, Style]] = (),
-    n_columns: int | None = None,
 ) -> None:
     """Writes panels as one picture, in a grid.
 
@@ -30,13 +29,12 @@ def save_panels(
         path: of the picture; its ending (png, pdf, svg) chooses the format.
         title: above all.
         keys: names with their looks, below the title.
-        n_columns: of the grid; None chooses.
 
     Raises:
         UserError: for another ending, or a place that cannot be written.
     """
     check_path(path)
-    n_columns = min(n_columns or (4 if len(panels) > 6 else 3), len(panels))
+    n_columns = min(4 if len(panels) > 6 else 3, len(panels))
     width, height = (max(panel.size[axis] for panel in panels) for axis in (0, 1))
     wide = max(n_columns * (width + _GAP) + _GAP, 2 * _GAP + 0.115 * min(len(title), 60))
     rows_of_keys = _arrange(keys, wide - 2 * _GAP)
@@ -44,9 +42,8 @@ def save_panels(
     high = top + -(-len(panels) // n_columns) * (height + _TITLE + _GAP)
     figure = new_figure(wide, high, layout=None)
     if title:
-        figure.text(
-            _GAP / wide, 1 - 0.38 / high, label(title, int(wide / 0.095)), fontsize=13, color=INK, weight="bold"
-        )
+        heading = label(title, int(wide / 0.095))
+        figure.text(_GAP / wide, 1 - 0.38 / high, heading, fontsize=13, color=INK, weight="bold")
     _draw_keys(figure, rows_of_keys, top - _KEYS * len(rows_of_keys))
     for index, panel in enumerate(panels):
         row, column = divmod(index, n_columns)
@@ -76,8 +73,7 @@ def _draw_keys(figure: Figure, rows: Sequence[Sequence[tuple[float, str, Style]]
     for number, row in enumerate(rows):
         y = 1 - (top + _KEYS * number + 0.12) / high
         for x, name, style in row:
-            place = [(_GAP + x + 0.06) / wide], [y]
-            figure.add_artist(
-                Line2D(*place, marker=style.shape, color=style.colour, linestyle="", markersize=0.85 * style.size)
-            )
+            look = Line2D([(_GAP + x + 0.06) / wide], [y], marker=style.shape, color=style.colour, linestyle="")
+            look.set_markersize(0.85 * style.size)
+            figure.add_artist(look)
             figure.text((_GAP + x + 0.2) / wide, y, label(name, 40), fontsize=9.5, color=INK, va="center")

@@ -51,21 +51,19 @@ def protocol_plots(table: ProtocolTable, papers: Papers) -> list[Plot]:
         papers: what they print, which is marked in the bars.
     """
     looks = styles([row.label for row in table.rows])
-    if HM in table.columns:
+    if _shown(table, HM):
         title = "Harmonic mean of base and novel accuracy, %"
         return [_bars(table, HM, title, looks, papers), *_scatters(table, looks)]
     if table.protocol == "few-shot":
         return [_curves(table, looks)]
     return [
         _bars(table, column, f"Accuracy{'' if column == ACCURACY else f' on {column} classes'}, %", looks, papers)
-        for column in table.columns
+        for column in table.measured
     ]
 
 
 def save_protocol_plots(
-    tables: Sequence[ProtocolTable],
-    folder: str | Path,
-    ending: str = "png",
+    tables: Sequence[ProtocolTable], folder: str | Path, ending: str = "png", *, published: bool = True
 ) -> list[Path]:
     """Writes the plots of all tables as files.
 
@@ -73,6 +71,7 @@ def save_protocol_plots(
         tables: of protocols.
         folder: for the files; made if it is not there.
         ending: png, pdf or svg.
+        published: whether the papers' numbers are marked, where they compare.
 
     Returns:
         The files.
@@ -83,7 +82,7 @@ def save_protocol_plots(
     paths = []
     for number, table in enumerate(tables, 1):
         of_several = "" if len(tables) == 1 else f"{number}-"
-        for plot in protocol_plots(table, find_published(table)):
+        for plot in protocol_plots(table, find_published(table) if published else Papers()):
             paths.append(Path(folder) / f"{of_several}{plot.name}.{ending}")
             save_panels(plot.panels, paths[-1], title=plot.title, keys=plot.keys)
     return paths
@@ -95,13 +94,7 @@ def _shown(table: ProtocolTable, column: str) -> list[str | None]:
     return [name for name in places if any((name, column) in row.numbers for row in table.rows)]
 
 
-def _bars(
-    table: ProtocolTable,
-    column: str,
-    title: str,
-    looks: Mapping[str, Style],
-    papers: Papers,
-) -> Plot:
+def _bars(table: ProtocolTable, column: str, title: str, looks: Mapping[str, Style], papers: Papers) -> Plot:
     groups = {
         heading_of(table, name): [_bar(row, name, column, papers) for row in table.rows]
         for name in _shown(table, column)

@@ -72,6 +72,20 @@ def test_base_without_novel_is_no_harmonic_mean() -> None:
     assert (plot.name, plot.title) == ("base-to-novel-base", "Accuracy on base classes, %")
 
 
+def test_halves_that_never_meet_are_shown_by_themselves() -> None:
+    plots = _plots([record("coop", "own", 0.8, "base")], [record("maple", "own", 0.7, "novel")])
+    assert [plot.name for plot in plots] == ["base-to-novel-base", "base-to-novel-novel"]
+    assert [plot.panels[0].alt for plot in plots] == ["coop 80.0; maple not run", "coop not run; maple 70.0"]
+
+
+def test_papers_can_be_left_out(tmp_path: Path) -> None:
+    table = _table(*SEEDS)
+    kept, dropped = (
+        save_protocol_plots([table], tmp_path / str(flag), "svg", published=flag)[0] for flag in (True, False)
+    )
+    assert len(kept.read_bytes()) > len(dropped.read_bytes())
+
+
 def test_few_shot_curves_have_the_average_first_and_zero_shot_dashed() -> None:
     runs = [_shots("coop", name, 0.6 + k / 100, k, seed=s) for name in ("dtd", "own") for k in (1, 16) for s in (1, 2)]
     zero = [_shots("zero_shot", name, 0.5, None) for name in ("dtd", "own")]
