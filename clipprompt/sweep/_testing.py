@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from clipprompt.config import read_config
 from clipprompt.evaluation.classification import Evaluation, evaluate_tests
 from clipprompt.evaluation.records import write_records
@@ -23,6 +25,11 @@ def test_task(task: Task, backbones: Backbones) -> list[str]:
         UserError: as :func:`clipprompt.evaluation.classification.evaluate_tests`, or if a file cannot be written.
     """
     task, skipped = task.with_earlier_tests(), list[str]()
+
+    def say(line: str) -> None:
+        skipped.append(line)
+        print(line, file=sys.stderr)  # which is the job's log
+
     backbone, seconds = backbones.load(task.config), None
     if task.job.learns:
         config = read_config(task.folder / "config.yaml")  # with the fingerprints of what was learnt from
@@ -35,7 +42,7 @@ def test_task(task: Task, backbones: Backbones) -> list[str]:
         cache=task.cache,
         predictions=task.folder / PREDICTIONS if task.predictions else None,
         workers=config.data.workers,
-        say=skipped.append,
+        say=say,
     )
     write_records(task.folder / RESULTS, evaluate_tests(learner, task.job, config, how, seconds))
     task.describe()

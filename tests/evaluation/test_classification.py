@@ -219,6 +219,13 @@ def test_records_are_complete_and_go_through_json(own: Backbone, photos: Path, p
         assert "Resize" in record["transform"]
 
 
+def test_the_documentation_has_a_line_for_every_field() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+    table = text.partition("## A record")[2].partition("With `--predictions`")[0]
+    named = [name for line in table.splitlines() if line.startswith("| `") for name in line.split("|")[1].split(",")]
+    assert sorted(name.strip(" `") for name in named) == sorted(get_type_hints(ClassificationRecord))
+
+
 def test_records_say_how_the_prompt_was_learnt(own: Backbone, photos: Path) -> None:
     (job,) = _jobs(own, photos, "coop", "train.select=val", class_splits=[3], seeds=[7])
     record = next(evaluate_tests(_learner(job, own), job, job.config(), train_seconds=12.5))

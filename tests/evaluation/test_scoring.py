@@ -13,6 +13,7 @@ from clipprompt.backbone import Backbone
 from clipprompt.datasets import MultiLabelImages
 from clipprompt.errors import UserError
 from clipprompt.evaluation.scoring import BRANCHES, score_images
+from clipprompt.features.shared import shared_features
 from clipprompt.learners import Learner, create_learner
 from tests.evaluation.conftest import CLASSES
 
@@ -144,6 +145,30 @@ def test_a_second_scoring_encodes_nothing(
     monkeypatch.setattr(backbone.vision, "trunk", None)
     second = score_images(learners, pictures, cache=tmp_path).by_key["tai_dpt"]["merged"]
     assert np.array_equal(first, second)
+
+
+def test_own_branch_is_what_the_learner_answers_with(learners: dict[str, Learner], pictures: MultiLabelImages) -> None:
+    every = score_images(learners, pictures).by_key
+    own = score_images(learners, pictures, own_branch=True).by_key
+    for name, learner in learners.items():
+        assert own[name].keys() == {learner.branch}
+        np.testing.assert_allclose(own[name][learner.branch], every[name][learner.branch], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("places", [[6, 0, 3], [5, 1], [4]])
+def test_kept_features_serve_some_of_the_pictures_in_any_order(
+    learners: dict[str, Learner], pictures: MultiLabelImages, tmp_path: Path, places: list[int]
+) -> None:
+    broken = _with_broken(pictures, tmp_path)
+    backbone = learners["dualcoop"].backbone
+    kept = shared_features(backbone, broken.items, broken.open_item, (False, True), batch_size=3)
+    some = broken.subset(places)
+    found, direct = (score_images(learners, some, batch_size=2, kept=each) for each in (kept, None))
+    assert found.skipped == direct.skipped
+    assert found.dataset.ids == direct.dataset.ids
+    for name, branches in direct.by_key.items():
+        for branch, scores in branches.items():
+            np.testing.assert_allclose(found.by_key[name][branch], scores, rtol=1e-5, atol=1e-5)
 
 
 def test_score_that_is_not_finite_is_an_error_that_names_it(
