@@ -58,3 +58,5 @@ def test_an_unknown_baseline_and_other_protocols_are_refused(tmp_path: Path, rec
         paired_differences.main([study(tmp_path, records), "--baseline", "zero-shot"])
     with pytest.raises(SystemExit, match="no results of base-to-novel"):
         paired_differences.main([study(tmp_path, [{**one, "protocol": "zero-shot"} for one in records[:1]])])
+    with pytest.raises(SystemExit, match="nowhere does not exist"):
+        paired_differences.main(["nowhere"])

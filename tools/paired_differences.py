@@ -72,13 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--baseline", default="zero_shot", help="label of the row to compare with, as the report has it"
     )
     options = parser.parse_args(arguments)
-    tables = [t for t in summarise_protocols(gather_records(options.runs).records) if t.protocol == "base-to-novel"]
-    if not tables:
-        sys.exit("no results of base-to-novel there")
     try:
-        print("\n\n".join("\n".join(table(one, options.baseline)) for one in tables))
+        print("\n\n".join("\n".join(table(one, options.baseline)) for one in _tables(options.runs)))
     except UserError as error:
         sys.exit(str(error))
+
+
+def _tables(runs: Sequence[Path]) -> list[ProtocolTable]:
+    tables = [one for one in summarise_protocols(gather_records(runs).records) if one.protocol == "base-to-novel"]
+    if not tables:
+        raise UserError(f"no results of base-to-novel in {', '.join(map(str, runs))}")
+    return tables
 
 
 if __name__ == "__main__":
