@@ -2,7 +2,7 @@ r"""A grid as a LaTeX table. It needs ``\usepackage{booktabs,graphicx}`` in the 
 
 from __future__ import annotations
 
-from clipprompt.reports._protocol_grid import NOTHING, PAPER, Cell, Grid
+from clipprompt.reports._protocol_grid import NOTHING, PAPER, Block, Cell, Grid, Line
 
 _DECIMALS = 2
 """As papers print."""
@@ -25,34 +25,43 @@ _SIGNS = {
 
 
 def to_latex(grid: Grid) -> str:
-    r"""A ``table`` with caption, rules and notes; deviations are small, the papers' numbers slanted."""
-    n = len(grid.columns)
-    heads = [escape_latex(grid.corner), *(_head(title, n) for title in grid.columns)]
-    body = [f"{' & '.join(heads)} \\\\"]
-    for block in grid.blocks:
-        body.append(r"\midrule")
-        if block.heading:
-            body.append(rf"\multicolumn{{{n + 1}}}{{l}}{{\textbf{{{escape_latex(block.heading)}}}}} \\")
-        indent = r"\quad " if block.heading else ""
-        for line in block.lines:
-            cells = " & ".join([indent + _italic(line.label, line.is_printed), *map(_cell, line.cells)])
-            body.append(f"{cells} \\\\")
+    r"""A ``table*`` with caption, rules and notes; deviations are small, the papers' numbers slanted.
+
+    Blocks are small tables that stand side by side as the page has room, as words of a line do.
+    """
+    tables = [_tabular(grid, block) for block in grid.blocks]
+    body = "\\quad\n".join(tables) if grid.kind else _fitted(tables[0], len(grid.columns))
     notes = [rf"\par\smallskip {{\footnotesize {escape_latex(note)}.\par}}" for note in grid.notes]
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering\small",
-            rf"\caption{{{escape_latex(grid.caption)}.}}",
-            rf"\begin{{tabular}}{{l{'r' * n}}}",
-            r"\toprule",
-            *body,
-            r"\bottomrule",
-            r"\end{tabular}",
-            *notes,
-            r"\end{table}",
-            "",
-        ]
-    )
+    begin = r"\begin{table*}", r"\centering\scriptsize\setlength{\tabcolsep}{3pt}\setlength{\lineskip}{1.5ex}"
+    caption = rf"\caption{{{escape_latex(grid.caption)}.}}"
+    return "\n".join([*begin, caption, body, *notes, r"\end{table*}", ""])
+
+
+def _tabular(grid: Grid, block: Block) -> str:
+    n = len(grid.columns)
+    heading = rf"\textbf{{{escape_latex(block.heading)}}}"
+    title = [rf"{_span(n + 1, heading)} \\"] if block.heading else []
+    heads = " & ".join([escape_latex(grid.corner), *(_head(column, grid) for column in grid.columns)])
+    rows = [" & ".join([_label(line), *map(_cell, line.cells)]) + r" \\" for line in block.lines]
+    begin, end = rf"\begin{{tabular}}[t]{{l{'r' * n}}}", r"\end{tabular}"
+    top = [r"\toprule", *_over_papers(grid), rf"{heads} \\", r"\midrule"]
+    return "\n".join([begin, *title, *top, *rows, r"\bottomrule", end])
+
+
+def _over_papers(grid: Grid) -> list[str]:
+    """One word above the papers' columns of a block, which would be wider than their numbers otherwise."""
+    n_paper = sum(column.endswith(PAPER) for column in grid.columns) if grid.kind else 0
+    rest = len(grid.columns) - n_paper + 1
+    return [rf"{_span(rest, '')} & {_span(n_paper, 'paper')} \\"] if n_paper else []
+
+
+def _span(n_columns: int, text: str) -> str:
+    return rf"\multicolumn{{{n_columns}}}{{c}}{{{text}}}"
+
+
+def _fitted(tabular: str, n_columns: int) -> str:
+    """A table of many columns is made as wide as the page."""
+    return f"\\resizebox{{\\textwidth}}{{!}}{{%\n{tabular}}}" if n_columns > _UPRIGHT else tabular
 
 
 def escape_latex(text: str) -> str:
@@ -60,14 +69,15 @@ def escape_latex(text: str) -> str:
     return "".join(_SIGNS.get(letter, letter) for letter in text)
 
 
-def _head(title: str, n_columns: int) -> str:
-    text = escape_latex(title.removesuffix(PAPER))
-    text = rf"\textit{{{text}}} (paper)" if title.endswith(PAPER) else text
-    return rf"\rotatebox{{90}}{{{text}}}" if n_columns > _UPRIGHT else text
+def _head(title: str, grid: Grid) -> str:
+    text = escape_latex(title.removesuffix(PAPER) if grid.kind else title)
+    text = rf"\textit{{{text}}}" if title.endswith(PAPER) else text
+    return rf"\rotatebox{{90}}{{{text}}}" if len(grid.columns) > _UPRIGHT else text
 
 
-def _italic(label: str, is_printed: bool) -> str:
-    return rf"\textit{{{escape_latex(label)}}}" if is_printed else escape_latex(label)
+def _label(line: Line) -> str:
+    text = escape_latex(line.label)
+    return rf"\textit{{{text}}}" if line.is_printed else text
 
 
 def _cell(cell: Cell) -> str:
@@ -76,5 +86,5 @@ def _cell(cell: Cell) -> str:
         return text if text == escape_latex(NOTHING) else rf"\textit{{{text}}}"
     mean = f"{cell.number.mean:.{_DECIMALS}f}"
     mean = rf"\textbf{{{mean}}}" if cell.is_best else mean
-    spread = "" if cell.number.std is None else rf"\,{{\scriptsize$\pm$\,{cell.number.std:.{_DECIMALS}f}}}"
+    spread = "" if cell.number.std is None else rf"\,{{\tiny$\pm$\,{cell.number.std:.{_DECIMALS}f}}}"
     return mean + spread

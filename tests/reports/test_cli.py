@@ -61,7 +61,7 @@ def test_parts_of_a_sweep_make_the_same_table_as_the_whole(sweep: Path, tmp_path
     [
         ("a.md", "base-to-novel: accuracy"),
         ("a.csv", "table,protocol,part,backbone"),
-        ("a.tex", "\\begin{table}"),
+        ("a.tex", "\\begin{table*}"),
         ("a.HTML", "<!doctype html>"),
         ("a.jsonl", '{"protocol": "base-to-novel"'),
         ("a.txt", "base-to-novel: accuracy"),
