@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -97,19 +97,24 @@ def write_contact_sheet(predictions: Iterable[Prediction], path: str | Path) -> 
     wide, high = n_columns * (_TILE + _GAP) + _GAP, -(-len(tiles) // n_columns) * cell + _HEADING
     figure = new_figure(wide, high, layout=None)
     figure.text(_GAP / wide, 1 - 0.26 / high, "Misclassified: class → taken for", fontsize=10, color=INK, weight="bold")
-    with_method = len({tile.mistake.method for tile in tiles}) > 1
+    said = [name for name in ("method", "dataset") if len({getattr(tile.mistake, name) for tile in tiles}) > 1]
     for index, tile in enumerate(tiles):
         row, column = divmod(index, n_columns)
         corner = (_GAP + column * (_TILE + _GAP)) / wide, 1 - (_HEADING + row * cell + _TILE) / high
-        _draw_tile(figure.add_axes((*corner, _TILE / wide, _TILE / high)), tile, with_method=with_method)
+        _draw_tile(figure.add_axes((*corner, _TILE / wide, _TILE / high)), tile, said)
     save_figure(figure, path)
     return sum(tile.picture is None for tile in tiles)
 
 
-def tile_words(mistake: Prediction, *, with_method: bool) -> tuple[str, str, str]:
-    """What stands under a picture: its class, what it was taken for, and how sure who was."""
+def tile_words(mistake: Prediction, said: Sequence[str] = ()) -> tuple[str, str, str]:
+    """What stands under a picture: its class, what it was taken for, and how surely.
+
+    Args:
+        mistake: to be told.
+        said: attributes that differ between the pictures of a sheet, such as ``method``; they are said as well.
+    """
     sure = f"{100 * mistake.probability:.0f} %"
-    return mistake.truth, f"→ {mistake.predicted}", f"{sure}, {mistake.method}" if with_method else sure
+    return mistake.truth, f"→ {mistake.predicted}", ", ".join([sure, *(getattr(mistake, name) for name in said)])
 
 
 def _order(mistake: Prediction) -> tuple[float, str, str, str, str]:
@@ -136,7 +141,7 @@ def _paths(drawn: ClassificationSet) -> frozenset[str]:
     return frozenset(sample.path for samples in drawn.parts.values() for sample in samples)
 
 
-def _draw_tile(axes: Axes, tile: Tile, *, with_method: bool) -> None:
+def _draw_tile(axes: Axes, tile: Tile, said: Sequence[str]) -> None:
     axes.set(xticks=[], yticks=[], facecolor=PAPER)
     for side in axes.spines.values():
         side.set_color(LINE)
@@ -148,7 +153,7 @@ def _draw_tile(axes: Axes, tile: Tile, *, with_method: bool) -> None:
         axes.imshow(np.asarray(tile.picture), interpolation="bicubic")
         axes.set_xlim(width / 2 - half - 0.5, width / 2 + half - 0.5)
         axes.set_ylim(height / 2 + half - 0.5, height / 2 - half - 0.5)
-    truth, predicted, sure = tile_words(tile.mistake, with_method=with_method)
+    truth, predicted, sure = tile_words(tile.mistake, said)
     for text, y, colour in ((truth, -0.05, INK), (predicted, -0.16, INK), (sure, -0.27, GREY)):
         axes.text(0, y, label(text, 24), transform=axes.transAxes, va="top", fontsize=7, color=colour)
 

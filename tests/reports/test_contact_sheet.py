@@ -122,9 +122,9 @@ def test_any_name_is_drawn(tmp_path: Path, photos: Path) -> None:
     assert b"\x1b" not in (tmp_path / "x.svg").read_bytes()
 
 
-def test_words_name_the_method_only_where_there_are_several() -> None:
-    assert tile_words(_mistake("a", 0.876), with_method=False) == ("cat", "→ dog", "88 %")
-    assert tile_words(_mistake("a", 0.876), with_method=True)[2] == "88 %, coop"
+def test_words_say_what_differs_between_pictures() -> None:
+    assert tile_words(_mistake("a", 0.876)) == ("cat", "→ dog", "88 %")
+    assert tile_words(_mistake("a", 0.876), ["method", "dataset"])[2] == "88 %, coop, photos"
 
 
 @pytest.mark.parametrize(

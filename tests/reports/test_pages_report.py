@@ -135,6 +135,7 @@ def test_all_right_says_so() -> None:
 
 def test_mistakes_are_pictures_or_say_why_not() -> None:
     page = _page(RUNS, predictions=MISTAKES)
+    assert "surely. dtd no such file" in _words(RUNS, predictions=MISTAKES), "a heading for each set"
     (image,) = page.all("img")
     picture = Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2])))
     assert picture.format == "JPEG"

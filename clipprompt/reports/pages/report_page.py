@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import count, groupby
 from typing import Any
 
 from markupsafe import Markup
@@ -14,7 +14,7 @@ from clipprompt.reports._protocol_grid import PAPER, Grid, heading_of, make_grid
 from clipprompt.reports._svg import panel_svg, themed
 from clipprompt.reports.class_accuracy import worst_classes
 from clipprompt.reports.confusions import Confusions, Evaluated, counted
-from clipprompt.reports.contact_sheet import choose_mistakes, open_tiles, tile_words
+from clipprompt.reports.contact_sheet import Tile, choose_mistakes, open_tiles, tile_words
 from clipprompt.reports.pages import _report_facts as facts
 from clipprompt.reports.pages._render import data_uri, render
 from clipprompt.reports.predictions import Prediction
@@ -56,7 +56,7 @@ def render_report_page(
         facts=facts.run_facts(records) if records else {},
         sections=[_section(table, find_published(table) if published else Papers(), numbers) for table in tables],
         confusions=_confusions(confusions),
-        mistakes=list(_mistakes(mistakes, with_method=len({evaluated.method for evaluated in confusions}) > 1)),
+        mistakes=list(_mistakes(mistakes)),
         commands=commands,
         incomplete=incomplete,
         libraries=facts.libraries(records),
@@ -122,9 +122,15 @@ def _confusions(counts: Mapping[Evaluated, Confusions]) -> list[tuple[str, list[
     return [(dataset, list(subsets.items())) for dataset, subsets in found.items()]
 
 
-def _mistakes(chosen: Iterable[Prediction], *, with_method: bool) -> Iterator[dict[str, Any]]:
-    for tile in open_tiles(chosen):
-        truth, predicted, sure = tile_words(tile.mistake, with_method=with_method)
-        picture = None if tile.picture is None else data_uri(tile.picture, "jpeg")
-        where = {"dataset": tile.mistake.dataset, "path": tile.mistake.path, "reason": tile.reason}
-        yield {"truth": truth, "predicted": predicted, "sure": sure, "picture": picture, **where}
+def _mistakes(chosen: Sequence[Prediction]) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """By data set, what stands under each picture, and the picture or the reason why there is none."""
+    said = ["method"] if len({mistake.method for mistake in chosen}) > 1 else []
+    for dataset, tiles in groupby(open_tiles(chosen), key=lambda tile: tile.mistake.dataset):
+        yield dataset, [_tile(tile, said) for tile in tiles]
+
+
+def _tile(tile: Tile, said: Sequence[str]) -> dict[str, str]:
+    truth, predicted, sure = tile_words(tile.mistake, said)
+    picture = "" if tile.picture is None else data_uri(tile.picture, "jpeg")
+    words = {"truth": truth, "predicted": predicted, "sure": sure}
+    return {**words, "picture": picture, "path": tile.mistake.path, "reason": tile.reason}
