@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import groupby
 from typing import TYPE_CHECKING, TextIO
 
 from clipprompt.printable import printable
@@ -17,11 +17,14 @@ from clipprompt.sweep.queue import Display, Entry, Queue
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 _STYLES = {"pending": "dim", "running": "cyan", "done": "green", "failed": "bold red", "elsewhere": "magenta"}
 _ORDER = ("running", "failed", "elsewhere", "done", "pending")  # what is shown where there is no place for all
 _OTHER_LINES = 4  # of the screen: heading, what is left out, summary, cursor
-_BAR = 10
+_BAR, _WIDE_BAR, _WIDE = 5, 10, 100  # cells of a bar; of one on a wide terminal; what is wide
+_GAPS = 7  # cells between columns, together
+_NUMBERS = {"state": 9, "progress": 14, "time": 6}  # cells of columns, from the start, so that nothing jumps
 
 
 @contextmanager
@@ -95,11 +98,17 @@ def render(queue: Queue, console: Console) -> RenderableType:
     from rich.text import Text
 
     place = max(1, console.height - _OTHER_LINES)
-    rows = list(_runs(queue.entries) if len(queue.entries) <= place else _groups(queue.entries))
+    bar = _WIDE_BAR if console.width >= _WIDE else _BAR
+    rows = list(_runs(queue.entries, bar) if len(queue.entries) <= place else _groups(queue.entries, bar))
     seen = sorted(rows, key=lambda row: _ORDER.index(row.state))[:place] if len(rows) > place else rows
-    table = _new_table()
+    table = _new_table(bar)
+    state = max(_NUMBERS["state"], *(len(row.told) for row in rows))
+    width = console.width - state - bar - _NUMBERS["progress"] - _NUMBERS["time"] - _GAPS
     for row in (row for row in rows if row in seen):
-        table.add_row(row.name, Text(row.counts or row.state, style=_STYLES[row.state]), row.progress, row.time)
+        name = (
+            row.name if len(row.name) <= width else f"…{row.name[-max(1, width - 1) :]}"
+        )  # its end tells it from others
+        table.add_row(name, Text(row.told, style=_STYLES[row.state]), row.progress, row.time)
     hidden = [Text(f"… and {len(rows) - len(seen)} more", style="dim")] if len(seen) < len(rows) else []
     end = "  ".join(part for part in (summary(queue), _say_left(queue)) if part)
     return Group(table, *hidden, Text(f"{end}  ({say_seconds(time.monotonic() - queue.began)} so far)", style="bold"))
@@ -108,28 +117,26 @@ def render(queue: Queue, console: Console) -> RenderableType:
 class _Row:
     """A line of the table: a run, or the runs of a method on a set."""
 
-    def __init__(self, name: str, entries: list[Entry]) -> None:
+    def __init__(self, name: str, entries: list[Entry], bar: int) -> None:
         self.name = printable(name)
         states = {entry.state for entry in entries}
         self.state = next(state for state in ("running", "failed", "elsewhere", "pending", "done") if state in states)
-        self.counts = _count_states(entries) if len(entries) > 1 else ""
+        self.told = _count_states(entries) if len(entries) > 1 else self.state
         running = [entry for entry in entries if entry.state == "running"]
-        self.progress = _say_progress(running[0]) if running else ""
+        self.progress: Text | str = _say_progress(running[0], bar) if running else ""
         spent = sum(time.monotonic() - entry.begun if entry.state == "running" else entry.seconds for entry in entries)
         self.time = say_seconds(spent) if spent else ""
 
 
-def _runs(entries: Iterable[Entry]) -> Iterator[_Row]:
-    return (_Row(entry.task.job.name, [entry]) for entry in entries)
+def _runs(entries: Iterable[Entry], bar: int) -> Iterator[_Row]:
+    return (_Row(entry.task.job.name, [entry], bar) for entry in entries)
 
 
-def _groups(entries: Iterable[Entry]) -> Iterator[_Row]:
-    def place(entry: Entry) -> tuple[str, str]:
-        method, dataset, _ = entry.task.job.name.split("/", 2)
-        return method, dataset
-
-    for (method, dataset), group in groupby(sorted(entries, key=place), key=place):
-        yield _Row(f"{method}/{dataset}", list(group))
+def _groups(entries: Iterable[Entry], bar: int) -> Iterator[_Row]:
+    groups = defaultdict[str, list[Entry]](list)
+    for entry in entries:
+        groups[entry.task.job.name.rpartition("/")[0]].append(entry)
+    return (_Row(name, group, bar) for name, group in groups.items())
 
 
 def _count_states(entries: list[Entry]) -> str:
@@ -138,10 +145,12 @@ def _count_states(entries: list[Entry]) -> str:
     return ", ".join([f"{counts['done']} of {len(entries)} done", *told])
 
 
-def _say_progress(entry: Entry) -> str:
+def _say_progress(entry: Entry, bar: int) -> Text:
+    from rich.text import Text
+
     phase, part = progress_of(entry.task)
-    full = round(part * _BAR)
-    return f"{'━' * full}{'╌' * (_BAR - full)} {phase}"
+    full = round(part * bar)
+    return Text.assemble(("━" * full, "cyan"), ("╌" * (bar - full), "dim"), f" {phase}")
 
 
 def _say_left(queue: Queue) -> str:
@@ -149,13 +158,13 @@ def _say_left(queue: Queue) -> str:
     return "" if not seconds else f"about {say_seconds(seconds)} left"
 
 
-def _new_table() -> Table:
+def _new_table(bar: int) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("run", no_wrap=True, overflow="ellipsis")
-    table.add_column("state", no_wrap=True)
-    table.add_column("progress", no_wrap=True)
-    table.add_column("time", justify="right", no_wrap=True)
+    for name, width in _NUMBERS.items():
+        table.add_column(name, no_wrap=True, min_width=width + (bar if name == "progress" else 0))
+    table.columns[-1].justify = "right"
     return table
