@@ -12,7 +12,7 @@ from clipprompt.reports._panel import Panel, Style, label, place, room
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_GAP, _TITLE, _HEADING, _KEYS = 0.3, 0.3, 0.42, 0.3
+_GAP, _TITLE, _HEADING, _KEYS = 0.3, 0.3, 0.32, 0.28
 
 
 def save_panels(
@@ -57,7 +57,7 @@ def _arrange(keys: Sequence[tuple[str, Style]], width: float) -> list[list[tuple
     rows: list[list[tuple[float, str, Style]]] = []
     x = width
     for name, style in keys:
-        length = 0.5 + 1.15 * room([name], 40)
+        length = 0.42 + 1.12 * room([name], 40)
         if x + length > width:
             rows.append([])
             x = 0.0
