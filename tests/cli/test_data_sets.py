@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pty
 import re
@@ -63,8 +64,6 @@ def test_whole_set_is_summed_up_in_a_line(run: Run, tmp_path: Path) -> None:
 
 
 def test_checksum_of_the_split_file_stands_in_the_line(run: Run, tmp_path: Path) -> None:
-    import hashlib
-
     make_miniature("dtd", tmp_path)
     content = (tmp_path / "dtd" / "split_zhou_DescribableTextures.json").read_bytes()
     expected = f"split_zhou_DescribableTextures.json (SHA-256 {hashlib.sha256(content).hexdigest()})"
