@@ -18,7 +18,6 @@ from clipprompt.reports._figure import (
     SKY,
     VERMILION,
     plain,
-    shorten,
 )
 
 if TYPE_CHECKING:
@@ -81,14 +80,21 @@ def styles(names: Sequence[str]) -> dict[str, Style]:
     }
 
 
-def label(text: str, n_letters: int = 26) -> str:
+def label(text: str, n_letters: int = 30) -> str:
     """A name of anybody's, as a short text that matplotlib draws as it is."""
-    return plain(shorten(printable(text), n_letters))
+    return plain(_short(text, n_letters))
 
 
-def room(names: Sequence[str], n_letters: int = 26) -> float:
+def room(names: Sequence[str], n_letters: int = 30) -> float:
     """Inches that the longest of the names takes."""
-    return LETTER * max((cell_len(shorten(printable(name), n_letters)) for name in names), default=0)
+    return LETTER * max((cell_len(_short(name, n_letters)) for name in names), default=0)
+
+
+def _short(text: str, n_letters: int) -> str:
+    """A long name without its middle: rows of one method differ at the end, ``coop, class_token_position=front``."""
+    text = printable(text)
+    start = n_letters // 3
+    return text if len(text) <= n_letters else f"{text[:start].rstrip()}…{text[start + 1 - n_letters :].lstrip()}"
 
 
 def even_ticks(axis: Axis) -> None:
