@@ -123,5 +123,5 @@ def test_long_names_get_room_and_very_long_ones_are_cut() -> None:
 
 def test_long_names_keep_their_ends_by_which_they_differ() -> None:
     names = [f"coop, class_token_position={place}, n_ctx=16" for place in ("front", "middle")]
-    assert [label(name) for name in names] == ["coop, clas…ion=front, n_ctx=16", "coop, clas…ion=middle, n_ctx=16"]
+    assert [label(name) for name in names] == ["coop, clas…ion=front, n_ctx=16", "coop, clas…on=middle, n_ctx=16"]
     assert [len(label("x" * n)) for n in (29, 30, 31, 300)] == [29, 30, 30, 30]

@@ -75,13 +75,20 @@ def _title(tables: Sequence[ProtocolTable]) -> str:
 
 def _section(table: ProtocolTable, papers: Papers, numbers: Iterator[int]) -> dict[str, Any]:
     grid = _for_page(make_grid(table, papers), heading_of(table, None))
+    n_columns = sum(not column.endswith(PAPER) for column in grid.columns) if grid.kind else len(grid.columns)
     return {
         "grid": grid,
-        "n_columns": sum(not column.endswith(PAPER) for column in grid.columns) if grid.kind else len(grid.columns),
+        "n_columns": n_columns,
+        "card_width": _card_width([row.label for row in table.rows], n_columns),
         "plots": [_plot(plot, numbers) for plot in protocol_plots(table, papers)],
         "worst": list(_worst(table)),
         "settings": facts.settings(table),
     }
+
+
+def _card_width(labels: Sequence[str], n_columns: int) -> float:
+    """Of a table in rem, with room for names up to some length; longer ones take several lines."""
+    return min(max(6.5, 0.46 * max(map(len, labels), default=0)), 15.0) + 4.5 * n_columns
 
 
 def _for_page(grid: Grid, average: str) -> Grid:
