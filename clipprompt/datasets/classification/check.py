@@ -12,6 +12,7 @@ from typing import Any
 
 from clipprompt.datasets._workshop import WORKSHOP
 from clipprompt.datasets.classification.load import load_classification
+from clipprompt.datasets.classification.named import find_base
 from clipprompt.datasets.classification.sets import ClassificationSet, Sample, hash_samples
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
 from clipprompt.datasets.decoding import decode_in_order
@@ -119,6 +120,15 @@ def check_set(spec: str, root: str | Path | None = None, images: str | Path | No
     return Findings(name, dataset, missing, next_step=next_step, notes=(*dataset.notes, *_notes(specification, root)))
 
 
+def home_of(specification: Specification, root: Path) -> Path:
+    """The set's own folder, where it is or where it shall be; where a link leads, since nothing moves across disks."""
+    try:
+        home = find_base(specification, root)
+    except UserError:
+        home = root / specification.folder
+    return home.resolve()
+
+
 def find_missing(dataset: ClassificationSet) -> Iterator[Sample]:
     """The samples whose picture is no file, in order. Each folder is listed once: a million questions are slow."""
     if dataset.folder is None:  # drawn
@@ -175,7 +185,7 @@ def _notes(specification: Specification | None, root: str | Path | None) -> tupl
     """What a download that was stopped has left."""
     if specification is None or not specification.archive or root is None:
         return ()
-    part = Path(root) / WORKSHOP / f"{specification.archive}.part"
+    part = home_of(specification, Path(root)).parent / WORKSHOP / f"{specification.archive}.part"
     if not part.exists():
         return ()
     return (f"{specification.name}: {part.stat().st_size >> 20:,} MB of {specification.archive} are fetched already",)

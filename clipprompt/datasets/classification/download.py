@@ -16,8 +16,7 @@ from pathlib import Path
 from clipprompt.datasets._extract import unpacked
 from clipprompt.datasets._workshop import workshop
 from clipprompt.datasets.classification._place import is_pickle, place, stays_packed
-from clipprompt.datasets.classification.check import Findings, check_set
-from clipprompt.datasets.classification.named import find_base
+from clipprompt.datasets.classification.check import Findings, check_set, home_of
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
 from clipprompt.errors import UserError, nearest
 from clipprompt.mini.styles import STYLES
@@ -42,7 +41,7 @@ def download_classification(
         name: of the set.
         root: the folder that will hold the set's own; made when it is not there.
         source: hub or torchvision.
-        keep_archives: leaves the Hub's archive in ``root``.
+        keep_archives: leaves the Hub's archive beside the set's folder.
         report: is told of the progress.
 
     Returns:
@@ -56,16 +55,16 @@ def download_classification(
         raise UserError(f"--from {source!r} is none of {', '.join(SOURCES)}{nearest(source, SOURCES)}")
     if specification.by_hand:
         raise UserError(f"{specification.title} cannot be fetched for you: {specification.by_hand}")
-    root = Path(root)
+    home = home_of(specification, Path(root))
     tell = report or (lambda *_: None)
-    with workshop(root, [specification.archive]) as inside:
+    with workshop(home.parent, [specification.archive]) as inside:
         found = check_set(specification.name, root)
         if _needs_nothing(found, specification, source):
             return found
         if source == "hub":
-            notes = _from_hub(specification, root, inside, keep_archives, tell)
+            notes = _from_hub(specification, home, inside, keep_archives, tell)
         else:
-            notes = _from_torchvision(specification, root, inside, tell)
+            notes = _from_torchvision(specification, home, inside, tell)
         found = check_set(specification.name, root)
     if not found.is_whole:
         raise UserError(f"fetched, but not whole: {found.explain()}")
@@ -81,14 +80,6 @@ def _specification(name: str) -> Specification:
     return SPECIFICATIONS[name.lower()]
 
 
-def _home(specification: Specification, root: Path) -> Path:
-    """The set's own folder: where it is already, or where it shall be."""
-    try:
-        return find_base(specification, root)
-    except UserError:
-        return root / specification.folder
-
-
 def _needs_nothing(found: Findings, specification: Specification, source: str) -> bool:
     """Whether a set is whole, and has CoOp's split file if that is to be had."""
     if found.dataset is None or not found.is_whole:
@@ -97,7 +88,7 @@ def _needs_nothing(found: Findings, specification: Specification, source: str) -
 
 
 def _from_hub(
-    specification: Specification, root: Path, inside: Path, keep_archives: bool, tell: Report
+    specification: Specification, home: Path, inside: Path, keep_archives: bool, tell: Report
 ) -> tuple[str, ...]:
     from clipprompt.datasets.classification._hub import fetch_archive, find_archive
 
@@ -105,19 +96,18 @@ def _from_hub(
     path = fetch_archive(archive, inside, lambda done, total: tell(f"Fetching {archive.name}", done, total))
     tell(f"Unpacking {archive.name}", 0, None)
     with unpacked(path, inside, leave_out=stays_packed) as (beside, left_out):
-        place(beside, specification, _home(specification, root))
+        place(beside, specification, home)
     if keep_archives:
-        path.replace(root / archive.name)
+        path.replace(home.parent / archive.name)
     else:
         path.unlink()
     n_pickles = sum(is_pickle(name) for name in left_out)
     return (f"{n_pickles:,} pickles of {archive.name} were not unpacked",) if n_pickles else ()
 
 
-def _from_torchvision(specification: Specification, root: Path, inside: Path, tell: Report) -> tuple[str, ...]:
+def _from_torchvision(specification: Specification, home: Path, inside: Path, tell: Report) -> tuple[str, ...]:
     from clipprompt.datasets.classification._torchvision import check_fetchable, fetch_official
 
-    home = _home(specification, root)
     check_fetchable(specification, home)
     what = f"Fetching {specification.title} with torchvision"
     tell(what, 0, None)

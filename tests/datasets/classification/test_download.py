@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -83,6 +85,20 @@ def test_what_is_missing_joins_what_is_there(hub: Hub, archives: dict[str, bytes
     (tmp_path / "caltech-101" / spoilt).rename(tmp_path / "away")
     assert download_classification("caltech101", tmp_path / "caltech-101").is_whole  # the set's own folder is root too
     assert {*before, "caltech-101/mine.txt"} <= {*files_of(tmp_path)}
+
+
+def test_folder_on_another_disk_is_filled_there(hub: Hub, archives: dict[str, bytes], tmp_path: Path) -> None:
+    """Files do not move from disk to disk at once, so the work is done beside the folder that a link leads to."""
+    fill_hub(hub, archives)
+    disk = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else tmp_path))
+    try:
+        (disk / "DTD").mkdir()
+        (tmp_path / "dtd").symlink_to(disk / "DTD")
+        assert download_classification("dtd", tmp_path).is_whole
+        assert [path.name for path in disk.iterdir()] == ["DTD"]
+        assert (tmp_path / "dtd").is_symlink()
+    finally:
+        shutil.rmtree(disk)
 
 
 def test_archive_can_be_kept(hub: Hub, archives: dict[str, bytes], tmp_path: Path) -> None:
