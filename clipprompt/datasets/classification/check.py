@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from clipprompt.datasets._workshop import WORKSHOP
@@ -133,14 +133,14 @@ def find_missing(dataset: ClassificationSet) -> Iterator[Sample]:
     """The samples whose picture is no file, in order. Each folder is listed once: a million questions are slow."""
     if dataset.folder is None:  # drawn
         return
-    names: dict[PurePosixPath, frozenset[str]] = {}
+    names: dict[str, frozenset[str] | None] = {}
     for sample in chain.from_iterable(dataset.parts.values()):
-        place = PurePosixPath(sample.path)
-        if place.parent not in names:
-            names[place.parent] = _files(dataset.folder / place.parent)
-        there = names[place.parent]
+        folder, _, name = sample.path.rpartition("/")
+        if folder not in names:
+            names[folder] = _files(dataset.folder / folder)
+        there = names[folder]
         # Where capitals do not count, a file is there under another spelling.
-        if place.name not in there and not (there and (dataset.folder / place).is_file()):
+        if there is None or (name not in there and not (dataset.folder / sample.path).is_file()):
             yield sample
 
 
@@ -167,12 +167,13 @@ def decode_pictures(found: Findings, workers: int = 4) -> Iterator[UserError | N
         yield outcome
 
 
-def _files(folder: Path) -> frozenset[str]:
+def _files(folder: Path) -> frozenset[str] | None:
+    """The names of a folder's files; None where it is none, or may not be read."""
     try:
         with os.scandir(folder) as entries:
             return frozenset(entry.name for entry in entries if entry.is_file())
-    except OSError:  # there is none, or a file has its name, or it may not be read
-        return frozenset()
+    except OSError:
+        return None
 
 
 def _next_step(specification: Specification | None, root: str | Path | None, images: str | Path | None) -> str:
