@@ -85,7 +85,7 @@ def _check_pictures(plot_format: str, confusions: Path | None, contact_sheet: Pa
     """Refuses early what could only fail at the end."""
     from clipprompt.cli._writing import check_output
     from clipprompt.reports._figure import check_path
-    from clipprompt.reports.confusions import check_confusions_path
+    from clipprompt.reports.confusion_files import check_confusions_path
 
     check_path(f"plots as .{plot_format}")
     check_output(confusions, "--confusions")
@@ -107,7 +107,8 @@ def _draw(
     """Files beside the report."""
     if plots is None and confusions is None and contact_sheet is None:
         return
-    from clipprompt.reports.confusions import count_confusions, write_confusions
+    from clipprompt.reports.confusion_files import write_confusions
+    from clipprompt.reports.confusions import count_confusions
     from clipprompt.reports.contact_sheet import write_contact_sheet
     from clipprompt.reports.protocol_plots import save_protocol_plots
     from clipprompt.reports.protocol_summary import summarise_protocols
