@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from clipprompt.cli._options import Difficult, Images, Root, SkipMissing, Workers
-from clipprompt.cli.data._summary import summarise
 from clipprompt.errors import UserError
-
-if TYPE_CHECKING:
-    from clipprompt.datasets import MultiLabelImages
 
 DATA = (
     "caltech101, voc2007:test or another of `data list`, a folder of class folders, a COCO .json, or a .csv, .tsv, "
@@ -43,9 +39,16 @@ def check(
 
       clipprompt data check all --root ~/data
     """
+    from clipprompt.cli.data import _labels
+
     names = _names(datasets)
     if len(names) == 1 and not _has_parts(names[0]):
-        _check_labels(names[0], root, images, decode, per_class, difficult, skip_missing, workers)
+        labelled = _labels.load(names[0], images, root=root, difficult=difficult, skip_missing=skip_missing)
+        if decode:
+            _labels.decode(labelled, workers, _labels.remedy(names[0], root))
+        _labels.summarise(labelled, decode)
+        if per_class:
+            _labels.print_classes(labelled)
         return
     if skip_missing or difficult != "unknown":
         flag = "--skip-missing" if skip_missing else f"--difficult {difficult}"
@@ -107,60 +110,3 @@ def _check_parts(
             _sets.print_classes(findings[0].dataset)
     if not all(found.is_whole for found in findings):
         raise typer.Exit(1)
-
-
-def _check_labels(
-    dataset: str,
-    root: Path | None,
-    images: Path | None,
-    decode: bool,
-    per_class: bool,
-    difficult: str,
-    skip_missing: bool,
-    workers: int,
-) -> None:
-    from clipprompt.datasets import load_dataset
-
-    labelled = load_dataset(dataset, images, root=root, difficult=difficult, skip_missing=skip_missing)
-    for note in labelled.notes:
-        typer.echo(f"clipprompt: {note}", err=True)
-    if decode:
-        _decode(labelled, workers, _remedy(dataset, root))
-    summarise(labelled, decode)
-    if per_class:
-        _print_classes(labelled)
-
-
-def _remedy(dataset: str, root: Path | None) -> str:
-    if root is None:
-        return "replace it, or take it off the list"
-    from clipprompt.datasets.classification.specifications import SPECIFICATIONS
-    from clipprompt.datasets.select import parse_named
-
-    if (one := SPECIFICATIONS.get(dataset.partition(":")[0].lower())) is not None:
-        return f"delete it; {one.next_step(str(root))}"
-    specification, split = parse_named(dataset)
-    return f"delete it; {specification.next_step(split, str(root))}"
-
-
-def _decode(dataset: MultiLabelImages, workers: int, remedy: str) -> None:
-    from clipprompt.datasets.check import decode_all
-    from clipprompt.progress import track
-
-    outcomes = track(decode_all(dataset, workers), "Decoding", total=len(dataset), unit="images")
-    broken = [error for error in outcomes if error is not None]
-    if broken:
-        more = f" ({len(broken):,} of {len(dataset):,} pictures are broken)" if len(broken) > 1 else ""
-        raise UserError(f"{broken[0]}{more}; {remedy}")
-
-
-def _print_classes(dataset: MultiLabelImages) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    from clipprompt.cli._show import new_table
-
-    table = new_table("class", "present", "unknown")
-    for name, column in zip(dataset.classnames, dataset.targets.T, strict=True):
-        table.add_row(Text(name), f"{int((column == 1).sum()):,}", f"{int((column == -1).sum()):,}")
-    Console().print(table)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from clipprompt.cli.data._summary import summarise
+from clipprompt.cli.data._labels import summarise
 from clipprompt.errors import UserError
 
 NAME = "caltech101, voc2007 or another of `data list`; of VOC and COCO with :SPLIT, as in voc2007:train"

@@ -67,7 +67,7 @@ def download_classification(
             notes = _from_torchvision(specification, home, inside, tell)
         found = check_set(specification.name, root)
     if not found.is_whole:
-        raise UserError(f"fetched, but not whole: {found.explain()}")
+        raise UserError(_fetched_in_vain(found, specification, root, source))
     return replace(found, notes=(*found.notes, *notes))
 
 
@@ -78,6 +78,12 @@ def _specification(name: str) -> Specification:
         names = ", ".join(SPECIFICATIONS)
         raise UserError(f"there is no set {name!r}{nearest(name.lower(), SPECIFICATIONS)}; choose one of {names}")
     return SPECIFICATIONS[name.lower()]
+
+
+def _fetched_in_vain(found: Findings, specification: Specification, root: str | Path, source: str) -> str:
+    said = found.explain().removesuffix(f"; {specification.next_step(str(root))}")
+    instead = {"hub": "--from torchvision", "torchvision": "--from hub"}[source]
+    return f"fetched, but not whole: {said}" + (f"; try {instead}" if specification.torchvision else "")
 
 
 def _needs_nothing(found: Findings, specification: Specification, source: str) -> bool:

@@ -272,7 +272,7 @@ MISTAKES = {
     "leads out": ("dtd", "hub", replaced("dtd.zip", small_zip("../a")), "'../a' would be written outside"),
     "half a set": (
         *("eurosat", "hub", replaced("eurosat.zip", small_zip("eurosat/2750/Forest/a.jpg"))),
-        "fetched, but not whole: eurosat: class 'Forest' has too few pictures",
+        r"fetched, but not whole: eurosat: class 'Forest' has too few pictures.*; try --from torchvision$",
     ),
     "root is a file": ("dtd", "hub", file_for_root, r"cannot write to .*root: Not a directory"),
     "file in the way": ("dtd", "hub", file_in_the_way, r"cannot unpack .*Not a directory"),
