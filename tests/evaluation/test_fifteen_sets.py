@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,12 +50,13 @@ def _plainly(name: str, mini: Backbone, root: Path) -> float:
     assert mini.preprocess is not None
     pictures = torch.stack([mini.preprocess(found.open_item(found.item(sample))) for sample in found.part("test")])
     (sentence,) = sentences_of([name])
-    spoken = [sentence.replace("{}", classname.replace("_", " ")) for classname in found.classnames]
+    names = [re.sub(r" \[n\d{8}\]$", "", classname.replace("_", " ")) for classname in found.classnames]
+    spoken = [sentence.replace("{}", name) for name in names]
     texts = mini.encode_text(mini.tokenize(spoken))
     with torch.no_grad():
         images = mini.vision.pool(mini.vision.trunk(pictures))
         cosines = torch.nn.functional.normalize(images, dim=-1) @ torch.nn.functional.normalize(texts, dim=-1).T
-    first = [found.classnames.index(classname) for classname in found.classnames]  # ImageNet has names twice
+    first = [names.index(name) for name in names]  # ImageNet has names twice
     predicted = np.array(first)[cosines.argmax(dim=1).numpy()]
     return float((predicted == [sample.label for sample in found.part("test")]).mean())
 
