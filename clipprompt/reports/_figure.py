@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 from clipprompt.errors import UserError, nearest
 from clipprompt.files import replace_file
@@ -81,7 +81,7 @@ def draw_to(
     import matplotlib as mpl
 
     dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
-    settings: dict[str, Any] = {"svg.hashsalt": "clipprompt", "svg.fonttype": "path" if text_as_paths else "none"}
-    with mpl.rc_context(settings), warnings.catch_warnings():
+    letters = "path" if text_as_paths else "none"
+    with mpl.rc_context({"svg.hashsalt": "clipprompt", "svg.fonttype": letters}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # of a script that the font lacks: a box
         figure.savefig(file, format=ending, dpi=dpi, metadata=dates.get(ending))
