@@ -200,6 +200,11 @@ def test_one_set_of_files_among_drawn_ones_is_no_drawn_protocol() -> None:
     assert {job.config().backbone.name for job in jobs} == {"ViT-B-16"}
 
 
+def test_drawn_sets_that_are_tested_with_what_files_taught_are_no_drawn_protocol() -> None:
+    (job,) = _plan("domain", "coop", "mini-sketch", seeds=[1], source="imagenet")
+    assert (job.config().backbone.name, job.config().train.epochs) == ("ViT-B-16", 50)
+
+
 def test_a_backbone_of_the_users_takes_the_place_of_the_protocols_with_its_tag() -> None:
     (job,) = _plan("zero-shot", "zero_shot", "dtd", settings=["backbone.name=mini"])
     assert job.config().backbone.model_dump(include={"name", "pretrained"}) == {"name": "mini", "pretrained": None}
