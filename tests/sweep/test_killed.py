@@ -25,15 +25,17 @@ def results(folder: Path) -> int:
     return len(list(folder.rglob("results.jsonl")))
 
 
-def with_checkpoint(folder: Path) -> int:
-    """Runs that are at their training."""
+def learning(folder: Path) -> list[Path]:
+    """Runs that are in the middle of their training."""
     begun = {path.parents[1] for path in folder.rglob("last.safetensors")}
-    return sum(not (run / "prompt.json").exists() for run in begun)
+    return [run for run in begun if not (run / "prompt.json").exists()]
 
 
-def pids_of(folder: Path) -> list[int]:
-    """Processes that have been at the runs of a sweep, as its locks say."""
-    return [int(path.read_text().split()[0]) for path in folder.rglob(".job.lock") if path.read_text()]
+def kill_worker(folder: Path) -> Path:
+    """Kills the process that is at a run, as the run's lock says, in the middle of its training; gives the run."""
+    run = learning(folder)[0]
+    os.kill(int((run / ".job.lock").read_text().split()[0]), signal.SIGKILL)
+    return run
 
 
 def command(world: Path) -> list[str]:
@@ -53,7 +55,7 @@ def whole(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 MOMENTS: dict[str, Callable[[Path], bool]] = {
     "before the first run": lambda folder: (folder / "sweep.yaml").exists(),
-    "while a run learns": lambda folder: with_checkpoint(folder) > 0,
+    "while a run learns": lambda folder: bool(learning(folder)),
     "behind the first run": lambda folder: results(folder) > 0,
     "near the end": lambda folder: results(folder) > 2,
 }
@@ -78,7 +80,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_records(
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_polite_signal_says_how_to_go_on(signum: int, world: Path, whole: Path, tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, *command(world))
-    sweep.wait_for(lambda: with_checkpoint(tmp_path / "sweep") > 0)
+    sweep.wait_for(lambda: bool(learning(tmp_path / "sweep")))
     assert sweep.process.pid is not None
     os.kill(sweep.process.pid, signum)
     assert sweep.end() == 128 + signum
@@ -91,7 +93,7 @@ def test_a_polite_signal_says_how_to_go_on(signum: int, world: Path, whole: Path
 
 def test_two_sweeps_in_one_folder_share_the_runs(world: Path, whole: Path, tmp_path: Path) -> None:
     first, second = Sweep(tmp_path / "first", *command(world)[:-1], "../sweep"), None
-    first.wait_for(lambda: with_checkpoint(tmp_path / "sweep") > 0)
+    first.wait_for(lambda: bool(learning(tmp_path / "sweep")))
     second = Sweep(tmp_path / "second", *command(world)[:-1], "../sweep")
     codes = first.end(), second.end()
     assert codes in ((0, 0), (1, 0), (0, 1)), first.errors + second.errors
@@ -105,12 +107,11 @@ def test_with_worker_processes_records_are_the_same_and_a_killed_worker_is_repla
     world: Path, whole: Path, tmp_path: Path
 ) -> None:
     sweep = Sweep(tmp_path, *command(world), "--jobs", "2")
-    sweep.wait_for(lambda: with_checkpoint(tmp_path / "sweep") > 0)
-    (victim, *_) = pids_of(tmp_path / "sweep")
-    assert victim != sweep.process.pid
-    os.kill(victim, signal.SIGKILL)
+    sweep.wait_for(lambda: bool(learning(tmp_path / "sweep")))
+    run = kill_worker(tmp_path / "sweep")
     assert sweep.end() == 0, sweep.errors
     assert "its process was killed (SIGKILL); tried once more" in sweep.errors
+    assert "Going on with" in (run / "log.txt").read_text()
     assert numbers(tmp_path / "sweep") == numbers(whole / "sweep")
     assert sweep.out == Path(whole, "stdout.txt").read_text()
 

@@ -11,7 +11,8 @@ import os
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 from clipprompt.errors import UserError
@@ -107,7 +108,9 @@ def _cluster(n_jobs: int) -> Iterator[Any]:
         where = f"the Ray cluster at RAY_ADDRESS={address}" if address else "a Ray cluster on this machine"
         raise UserError(f"cannot reach {where}: {str(error).splitlines()[0]}") from error
     try:
-        yield ray
+        # Ray prints there what it thinks of lost workers; stdout is for results.
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            yield ray
     finally:
         ray.shutdown()
 

@@ -1,0 +1,80 @@
+"""A Ray cluster on this machine, in a process of its own: Ray's warnings are not ours."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clipprompt.errors import UserError
+from clipprompt.sweep.engines import ray as engine
+from tests.sweep._command import Sweep
+from tests.sweep.conftest import numbers
+from tests.sweep.test_killed import command, kill_worker, learning
+
+pytest.importorskip("ray")
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("RAY_ADDRESS", None)
+    line = [sys.executable, "-m", "clipprompt", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(line, cwd=folder, env=environment, text=True, **pipes)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_of_the_cluster_costs_no_record(world: Path, tmp_path: Path) -> None:
+    alone = Sweep(tmp_path / "alone", *command(world))
+    process = start(tmp_path / "ray", *command(world), "--engine", "ray", "--jobs", "2")
+    try:
+        deadline = time.monotonic() + 120
+        while not learning(tmp_path / "ray"):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        run = kill_worker(tmp_path / "ray")
+        out, errors = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    assert alone.end() == 0
+    assert process.returncode == 0, errors
+    assert out == alone.out
+    assert numbers(tmp_path / "ray" / "sweep") == numbers(tmp_path / "alone" / "sweep")
+    assert "Going on with" in (run / "log.txt").read_text()
+    said = [line for line in errors.splitlines() if not line.startswith(("[", "photos", "other"))]
+    assert said == ["4 done, in sweep"]
+
+
+@pytest.mark.slow
+def test_a_signal_is_passed_on_to_the_cluster(world: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, *command(world), "--set", "train.epochs=5000", "--engine", "ray", "--jobs", "2")
+    try:
+        while not learning(tmp_path):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.terminate()
+        out, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (143, "")
+    assert errors.splitlines()[-1] == "stopped; what ran has saved where it stands; the same command goes on with sweep"
+
+
+def test_a_cluster_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unreachable:
+        @staticmethod
+        def init(**options: object) -> None:
+            raise ConnectionError(f"Ray Client could not connect to {options['address']}\nand more")
+
+    monkeypatch.setattr(engine, "_import", lambda: Unreachable)
+    monkeypatch.setenv("RAY_ADDRESS", "ray://nowhere:10001")
+    with pytest.raises(
+        UserError, match=r"^cannot reach the Ray cluster at RAY_ADDRESS=ray://nowhere:10001: Ray Client"
+    ):
+        engine.check([], 1)
