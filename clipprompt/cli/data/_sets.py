@@ -20,11 +20,11 @@ _HASH = 7
 
 def decode(found: Findings, workers: int) -> Findings:
     """Decodes all pictures of a set that are there, with a bar."""
-    from clipprompt.datasets.classification.check import decode_pictures
+    from clipprompt.datasets.classification.check import decode_set
     from clipprompt.progress import track
 
     n_there = found.n_pictures - len(found.missing)
-    outcomes = track(decode_pictures(found, workers), f"Decoding {found.name}", total=n_there, unit="images")
+    outcomes = track(decode_set(found, workers), f"Decoding {found.name}", total=n_there, unit="images")
     return replace(found, broken=[error for error in outcomes if error is not None])
 
 

@@ -99,7 +99,8 @@ def _check_parts(
         if not (is_classification(name) or is_own(name)):
             load_classification(name)  # says what it could have been
     roots = {name: root if name in official or len(names) == 1 else None for name in names}
-    findings = [check_set(name, roots[name], images) for name in track(names, "Checking", unit="sets")]
+    watched = track(names, "Checking", unit="sets") if len(names) > 1 else names
+    findings = [check_set(name, roots[name], images) for name in watched]
     if decode:
         findings = [found if found.dataset is None else _sets.decode(found, workers) for found in findings]
     if len(findings) > 1:

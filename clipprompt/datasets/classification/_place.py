@@ -1,4 +1,4 @@
-"""Puts a set that was unpacked somewhere into its folder below ``--root``."""
+"""The folder of a set below ``--root``, and how a set that was unpacked elsewhere gets there."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from clipprompt.datasets._extract import move
+from clipprompt.datasets.classification.named import find_base
 from clipprompt.datasets.classification.specifications import Specification
 from clipprompt.errors import UserError
 
 _LISTS = (".json", ".txt", ".mat")
 _PICKLES = (".pkl", ".pickle")
 _DEPTH = 3
+
+
+def home_of(specification: Specification, root: Path) -> Path:
+    """The set's own folder, where it is or where it shall be; where a link leads, since nothing moves across disks."""
+    try:
+        home = find_base(specification, root)
+    except UserError:
+        home = root / specification.folder
+    return home.resolve()
 
 
 def is_pickle(name: str) -> bool:

@@ -32,8 +32,10 @@ _LACKS = {"sun397": ("Training_01.txt", "Testing_01.txt")}
 """Lists that the set needs and torchvision does not fetch."""
 _TIMEOUT = 60.0
 _INSTEAD = "leave out --from torchvision"
-# The last is for a wrong checksum.
-_BROKEN = (OSError, EOFError, http.client.HTTPException, tarfile.TarError, zipfile.BadZipFile, zlib.error, RuntimeError)
+_BROKEN = (
+    *(OSError, EOFError, http.client.HTTPException, tarfile.TarError, zipfile.BadZipFile, zlib.error),
+    *(RuntimeError, ValueError),  # a wrong checksum; an address that is known to be dead
+)
 
 
 def fetch_official(specification: Specification, workshop: Path, advance: Advance) -> Path:
@@ -55,14 +57,12 @@ def fetch_official(specification: Specification, workshop: Path, advance: Advanc
     try:
         with _watched(folder, advance), _quiet():
             fetched = _kind(specification)(folder, download=True)
-    except ValueError as error:  # the address is known to be dead
-        raise UserError(f"torchvision cannot fetch {specification.title} any more; {_INSTEAD}") from error
     except _BROKEN as error:
         if isinstance(error, urllib.error.HTTPError):  # it holds the connection
             error.close()
         said = str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error) or type(error).__name__
         what = f"torchvision cannot fetch {specification.title}: {said.splitlines()[0].rstrip('.')}"
-        raise UserError(f"{what}; run this again to try once more, or {_INSTEAD}") from error
+        raise UserError(f"{what}; {_INSTEAD}, or run this again") from error
     _sweep_archives(folder)
     if specification.name == "flowers102":  # the names of the flowers, which CoOp's users fetch beside the pictures
         names = {str(number): name for number, name in enumerate(fetched.classes, 1)}
@@ -134,7 +134,8 @@ def _watched(folder: Path, advance: Advance, every: float = 0.5) -> Iterator[Non
 
     def watch() -> None:
         while not ended.wait(every):
-            advance(sum(path.stat().st_size for path in _archives(folder)), None)
+            with contextlib.suppress(OSError):  # what was unpacked is deleted meanwhile
+                advance(sum(path.stat().st_size for path in _archives(folder)), None)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from clipprompt.datasets._workshop import WORKSHOP
+from clipprompt.datasets.classification._pictures import decode_all, find_missing
+from clipprompt.datasets.classification._place import home_of
 from clipprompt.datasets.classification.load import load_classification
-from clipprompt.datasets.classification.named import find_base
 from clipprompt.datasets.classification.sets import ClassificationSet, Sample, hash_samples
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
-from clipprompt.datasets.decoding import decode_in_order
 from clipprompt.errors import UserError
 from clipprompt.printable import printable
 
@@ -25,7 +23,7 @@ class Findings:
     """What was found of a set.
 
     Attributes:
-        name: as the user wrote it.
+        name: of a named set; of one's own data, as written.
         dataset: the set; None where it cannot be read.
         missing: its pictures that are listed and no files.
         broken: what is wrong with its pictures, as far as they were decoded.
@@ -112,7 +110,7 @@ def check_set(spec: str, root: str | Path | None = None, images: str | Path | No
     specification = SPECIFICATIONS.get(name)
     try:
         dataset = load_classification(spec, root, images)
-        assert dataset.classnames  # labels are checked when they are asked for
+        len(dataset.classnames)  # labels are checked when they are asked for
     except UserError as error:
         return Findings(name, None, problem=_told_of(name, str(error)), notes=_notes(specification, root))
     missing = list(find_missing(dataset))
@@ -120,66 +118,24 @@ def check_set(spec: str, root: str | Path | None = None, images: str | Path | No
     return Findings(name, dataset, missing, next_step=next_step, notes=(*dataset.notes, *_notes(specification, root)))
 
 
-def home_of(specification: Specification, root: Path) -> Path:
-    """The set's own folder, where it is or where it shall be; where a link leads, since nothing moves across disks."""
-    try:
-        home = find_base(specification, root)
-    except UserError:
-        home = root / specification.folder
-    return home.resolve()
-
-
-def find_missing(dataset: ClassificationSet) -> Iterator[Sample]:
-    """The samples whose picture is no file, in order. Each folder is listed once: a million questions are slow."""
-    if dataset.folder is None:  # drawn
-        return
-    names: dict[str, frozenset[str] | None] = {}
-    for sample in chain.from_iterable(dataset.parts.values()):
-        folder, _, name = sample.path.rpartition("/")
-        if folder not in names:
-            names[folder] = _files(dataset.folder / folder)
-        there = names[folder]
-        # Where capitals do not count, a file is there under another spelling.
-        if there is None or (name not in there and not (dataset.folder / sample.path).is_file()):
-            yield sample
-
-
-def decode_pictures(found: Findings, workers: int = 4) -> Iterator[UserError | None]:
-    """Decodes every picture that is there to its end, in order, and keeps none; the errors are for ``broken``.
+def decode_set(found: Findings, workers: int = 4) -> Iterator[UserError | None]:
+    """Decodes every picture that is there, in order; the errors are for ``broken`` of :class:`Findings`.
 
     Args:
-        found: of a set that can be read.
+        found: of a set.
         workers: threads that decode.
 
     Yields:
         For every picture None, or what is wrong with it.
     """
-    if (dataset := found.dataset) is None:
-        return
-    missing = {sample.path for sample in found.missing}
-
-    def attempt(item: Any) -> None:
-        dataset.open_item(item)
-
-    samples = chain.from_iterable(dataset.parts.values())
-    items = (dataset.item(sample) for sample in samples if sample.path not in missing)
-    for _, outcome in decode_in_order(items, attempt, workers=workers):
-        yield outcome
-
-
-def _files(folder: Path) -> frozenset[str] | None:
-    """The names of a folder's files; None where it is none, or may not be read."""
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries if entry.is_file())
-    except OSError:
-        return None
+    if found.dataset is not None:
+        yield from decode_all(found.dataset, found.missing, workers)
 
 
 def _next_step(specification: Specification | None, root: str | Path | None, images: str | Path | None) -> str:
     if images is not None:
         return "is --images the right folder?"
-    return "put them there, or take them off" if specification is None else specification.next_step(str(root))
+    return "put them there, or take them off the list" if specification is None else specification.next_step(str(root))
 
 
 def _notes(specification: Specification | None, root: str | Path | None) -> tuple[str, ...]:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from clipprompt.datasets._extract import unpacked
 from clipprompt.datasets._workshop import workshop
-from clipprompt.datasets.classification._place import is_pickle, place, stays_packed
-from clipprompt.datasets.classification.check import Findings, check_set, home_of
+from clipprompt.datasets.classification._place import home_of, is_pickle, place, stays_packed
+from clipprompt.datasets.classification.check import Findings, check_set
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
 from clipprompt.errors import UserError, nearest
 from clipprompt.mini.styles import STYLES

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from clipprompt.datasets._workshop import WORKSHOP
-from clipprompt.datasets.classification.check import check_set, decode_pictures
+from clipprompt.datasets.classification.check import check_set, decode_set
 from clipprompt.datasets.classification.sets import hash_samples
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from tests.datasets.classification.archives import miniature_sizes
@@ -98,7 +98,7 @@ def test_broken_pictures_are_found_by_decoding_those_that_are_there(tmp_path: Pa
     second.write_bytes(BROKEN)
     third.write_bytes(b"")
     found = check_set("dtd", tmp_path)
-    outcomes = [*decode_pictures(found, workers=2)]
+    outcomes = [*decode_set(found, workers=2)]
     broken = [error for error in outcomes if error is not None]
     assert (len(outcomes), len(broken)) == (39, 2)
     first.write_bytes(b"")
@@ -127,7 +127,7 @@ def test_own_data_are_whole_or_say_what_to_mend(tmp_path: Path) -> None:
     found = check_set(str(table), images=tmp_path / "photos")
     assert "the first is" in found.explain()
     assert found.explain().endswith("; is --images the right folder?")
-    assert check_set(str(table)).explain().endswith("; put them there, or take them off")
+    assert check_set(str(table)).explain().endswith("; put them there, or take them off the list")
 
 
 def test_drawn_sets_lack_nothing() -> None:

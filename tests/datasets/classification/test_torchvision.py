@@ -209,12 +209,20 @@ def full(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 MISTAKES = {
-    "address is gone": ("dtd", gone, r"torchvision cannot fetch DTD: Not Found; run this again .* --from torchvision"),
-    "archive is broken": ("fgvc_aircraft", broken, "torchvision cannot fetch FGVCAircraft: .*; run this again"),
-    "other bytes": ("dtd", other_bytes, "torchvision cannot fetch DTD: File not found or corrupted; run this again"),
+    "address is gone": (
+        "dtd",
+        gone,
+        "fetch DTD: Not Found; leave out --from torchvision, or run this again",
+    ),
+    "archive is broken": ("fgvc_aircraft", broken, "torchvision cannot fetch FGVCAircraft: .*; leave out"),
+    "other bytes": ("dtd", other_bytes, "torchvision cannot fetch DTD: File not found or corrupted; leave out"),
     "offline": ("dtd", offline, r"torchvision cannot fetch DTD: .*refused"),
     "disk is full": ("dtd", full, "torchvision cannot fetch DTD: No space left on device"),
-    "address is dead": ("stanford_cars", nothing, "torchvision cannot fetch StanfordCars any more; leave out --from"),
+    "address is dead": (
+        "stanford_cars",
+        nothing,
+        "fetch StanfordCars: The original URL is broken .*; leave out --from",
+    ),
     "never had it": ("imagenet_v2", nothing, "torchvision does not fetch ImageNetV2; leave out --from torchvision"),
 }
 
