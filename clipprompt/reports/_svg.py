@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from xml.etree import ElementTree
 
 from clipprompt.printable import printable
@@ -11,6 +12,9 @@ from clipprompt.reports._figure import GREY, INK, LINE, SILVER, draw_to, new_fig
 from clipprompt.reports._panel import Panel, place
 
 _THEME = {"#ffffff": "card", INK: "ink", GREY: "muted", LINE: "line", SILVER: "rule"}
+_LONG = re.compile(r"-?\d+\.\d{3,}")
+"""A number with more decimals than can be seen."""
+
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 
 
@@ -31,28 +35,43 @@ def panel_svg(panel: Panel, prefix: str) -> str:
 
 def _for_page(svg: bytes, prefix: str, alt: str) -> str:
     root = ElementTree.fromstring(svg)
-    for parent in list(root.iter()):
-        for child in [c for c in parent if c.tag in (f"{_SVG}metadata", f"{_SVG}style")]:
-            parent.remove(child)
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', svg.decode()))
+    root[:] = _slimmed(root)
     for element in root.iter():
         element.attrib = _attributes(element, used, prefix)
         element.tag = element.tag.removeprefix(_SVG)
+        if element.tag != "text":
+            element.text = None  # line feeds
+        element.tail = None
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": printable(alt)}
     return ElementTree.tostring(root, encoding="unicode")
 
 
+def _slimmed(parent: ElementTree.Element) -> Iterator[ElementTree.Element]:
+    """What is drawn, without descriptions of the file and without groups that only name their parts."""
+    for child in parent:
+        children = list(_slimmed(child))
+        if child.tag == f"{_SVG}g" and child.attrib.keys() <= {"id"}:
+            yield from children
+        elif child.tag not in (f"{_SVG}metadata", f"{_SVG}style"):
+            child[:] = children
+            yield child
+
+
 def _attributes(element: ElementTree.Element, used: set[str], prefix: str) -> dict[str, str]:
     found = {name.replace(_XLINK, "xlink:"): value for name, value in element.attrib.items()}
-    if found.get("id") in used:
-        found["id"] = prefix + found["id"]
-    else:
-        found.pop("id", None)
-    for name in ("xlink:href", "clip-path"):
-        if name in found:
-            found[name] = found[name].replace("#", f"#{prefix}")
+    name = found.pop("id", None)
+    if name in used:
+        found["id"] = f"{prefix}{name}"
+    for key in ("xlink:href", "clip-path"):
+        if key in found:
+            found[key] = found[key].replace("#", f"#{prefix}")
     if "style" in found:
         found["style"] = themed(re.sub(r"font-family: [^;]*;?", "", found["style"]))
+    if found.get("transform", "").startswith("rotate(-0 "):
+        del found["transform"]
+    for key in found.keys() & {"d", "x", "y", "transform"}:
+        found[key] = _LONG.sub(lambda number: f"{float(number[0]):.2f}", found[key]).strip()
     return found
 
 
