@@ -15,6 +15,7 @@ from huggingface_hub import DatasetInfo, HfApi, ModelInfo, get_token, hf_hub_url
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from clipprompt.datasets._fetch import Advance, fetch
+from clipprompt.datasets._remote_zip import read_member
 from clipprompt.datasets.classification.specifications import HUB_REPOSITORY, Specification
 from clipprompt.errors import UserError
 from clipprompt.hub_errors import one_line
@@ -30,11 +31,13 @@ class HubArchive(NamedTuple):
         name: of the file.
         url: of exactly this version of it.
         sha256: of its bytes, as the repository has it.
+        size: in bytes.
     """
 
     name: str
     url: str
     sha256: str
+    size: int
 
 
 def find_archive(specification: Specification, repo: str = HUB_REPOSITORY) -> HubArchive:
@@ -61,7 +64,7 @@ def find_archive(specification: Specification, repo: str = HUB_REPOSITORY) -> Hu
     if lfs is None:
         raise UserError(f"{repo} has no SHA-256 of {name}, so it cannot be checked; fetch and unpack it by hand")
     url = hf_hub_url(repo, name, repo_type=kind, revision=info.sha, endpoint=api.endpoint)
-    return HubArchive(PurePosixPath(name).name, url, lfs.sha256)
+    return HubArchive(PurePosixPath(name).name, url, lfs.sha256, lfs.size)
 
 
 def fetch_archive(archive: HubArchive, folder: Path, advance: Advance) -> Path:
@@ -71,10 +74,18 @@ def fetch_archive(archive: HubArchive, folder: Path, advance: Advance) -> Path:
         UserError: if it cannot be fetched, or its bytes are others than the repository says.
     """
     target = folder / archive.name
-    headers = {"Authorization": f"Bearer {token}"} if (token := get_token()) else {}
     otherwise = "ask for access on the repository's page and log in with `hf auth login`, or set HF_ENDPOINT"
-    fetch(archive.url, target, archive.sha256, advance, headers=headers, otherwise=otherwise)
+    fetch(archive.url, target, archive.sha256, advance, headers=_headers(), otherwise=otherwise)
     return target
+
+
+def read_from_archive(archive: HubArchive, name: str) -> bytes | None:
+    """A file of an archive that is not fetched; None where that cannot be had."""
+    return read_member(archive.url, archive.size, name, _headers())
+
+
+def _headers() -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if (token := get_token()) else {}
 
 
 def _repository(api: HfApi, repo: str) -> tuple[DatasetInfo | ModelInfo, str]:

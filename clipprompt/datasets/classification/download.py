@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from clipprompt.datasets._extract import unpacked
 from clipprompt.datasets._workshop import workshop
@@ -19,7 +20,11 @@ from clipprompt.datasets.classification._place import home_of, is_pickle, place,
 from clipprompt.datasets.classification.check import Findings, check_set
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
 from clipprompt.errors import UserError, nearest
+from clipprompt.files import replace_file
 from clipprompt.mini.styles import STYLES
+
+if TYPE_CHECKING:
+    from clipprompt.datasets.classification._hub import HubArchive
 
 SOURCES = ("hub", "torchvision")
 
@@ -62,7 +67,7 @@ def download_classification(
         if _needs_nothing(found, specification, source):
             return found
         if source == "hub":
-            notes = _from_hub(specification, home, inside, keep_archives, tell)
+            notes = _from_hub(specification, home, inside, keep_archives, tell, has_pictures=found.is_whole)
         else:
             notes = _from_torchvision(specification, home, inside, tell)
         found = check_set(specification.name, root)
@@ -94,11 +99,13 @@ def _needs_nothing(found: Findings, specification: Specification, source: str) -
 
 
 def _from_hub(
-    specification: Specification, home: Path, inside: Path, keep_archives: bool, tell: Report
+    specification: Specification, home: Path, inside: Path, keep_archives: bool, tell: Report, *, has_pictures: bool
 ) -> tuple[str, ...]:
     from clipprompt.datasets.classification._hub import fetch_archive, find_archive
 
     archive = find_archive(specification)
+    if has_pictures and _get_split_file(archive, specification, home, tell):
+        return (f"the pictures were there, so {specification.split_file} alone was fetched",)
     path = fetch_archive(archive, inside, lambda done, total: tell(f"Fetching {archive.name}", done, total))
     tell(f"Unpacking {archive.name}", 0, None)
     with unpacked(path, inside, leave_out=stays_packed) as (beside, left_out):
@@ -109,6 +116,19 @@ def _from_hub(
         path.unlink()
     n_pickles = sum(is_pickle(name) for name in left_out)
     return (f"{n_pickles:,} pickles of {archive.name} were not unpacked",) if n_pickles else ()
+
+
+def _get_split_file(archive: HubArchive, specification: Specification, home: Path, tell: Report) -> bool:
+    """Gets the split file alone out of the archive; whether the set is whole with it."""
+    from clipprompt.datasets.classification._hub import read_from_archive
+
+    tell(f"Fetching {specification.split_file} of {archive.name}", 0, None)
+    content = read_from_archive(archive, specification.split_file)
+    if content is None:
+        return False
+    with replace_file(home / specification.split_file) as part:
+        part.write_bytes(content)
+    return check_set(specification.name, home).is_whole
 
 
 def _from_torchvision(specification: Specification, home: Path, inside: Path, tell: Report) -> tuple[str, ...]:

@@ -87,6 +87,37 @@ def test_what_is_missing_joins_what_is_there(hub: Hub, archives: dict[str, bytes
     assert {*before, "caltech-101/mine.txt"} <= {*files_of(tmp_path)}
 
 
+def test_pictures_without_a_split_file_get_it_alone(hub: Hub, archives: dict[str, bytes], tmp_path: Path) -> None:
+    fill_hub(hub, archives)
+    made = make_miniature("dtd", tmp_path / "made")
+    make_miniature("dtd", tmp_path / "root", split_file=False)
+    said: list[str] = []
+    with serve() as store:
+        store.files, hub.store = dict(archives), store.url
+        found = download_classification("dtd", tmp_path / "root", report=lambda what, *_: said.append(what))
+    assert said == ["Fetching split_zhou_DescribableTextures.json of dtd.zip"]
+    assert found.notes[-1] == "the pictures were there, so split_zhou_DescribableTextures.json alone was fetched"
+    assert found.split_hash == check_set("dtd", made).split_hash
+    assert all(wanted is not None for _, wanted in store.asked)  # parts of the archive, never all of it
+    assert files_of(tmp_path / "root") == files_of(made)
+
+
+@pytest.mark.parametrize("spoilt", ["no ranges", "other pictures"])
+def test_archive_is_fetched_where_its_split_file_does_not_do(
+    hub: Hub, archives: dict[str, bytes], tmp_path: Path, spoilt: str
+) -> None:
+    fill_hub(hub, archives)
+    make_miniature("dtd", tmp_path, split_file=False)
+    with serve() as store:
+        store.files, hub.store, store.ranges = dict(archives), store.url, spoilt != "no ranges"
+        if spoilt == "other pictures":
+            (tmp_path / "dtd" / "images" / "banded" / "banded_0001.jpg").rename(tmp_path / "dtd/images/banded/b.jpg")
+        found = download_classification("dtd", tmp_path)
+        assert store.asked[-1] == ("dtd.zip", None)
+    assert found.is_whole
+    assert "alone" not in found.notes[-1]
+
+
 def test_folder_on_another_disk_is_filled_there(hub: Hub, archives: dict[str, bytes], tmp_path: Path) -> None:
     """Files do not move from disk to disk at once, so the work is done beside the folder that a link leads to."""
     fill_hub(hub, archives)
