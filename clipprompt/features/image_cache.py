@@ -26,10 +26,10 @@ import torch
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
 from clipprompt.features._blocks import BlockFile
-from clipprompt.features._lock import alone_in
 from clipprompt.features.cache import cache_name
 from clipprompt.features.image_rows import ImageRows
 from clipprompt.features.images import Opener
+from clipprompt.locks import locked
 
 # What is finished, checked and written as a whole: seconds of work. A small model has few bytes an image.
 _BLOCK_BYTES, _BLOCK_IMAGES = 32e6, 256
@@ -105,7 +105,7 @@ class ImageCache(ImageRows):
         """
         self._unreadable.clear()
         if self.missing():
-            with alone_in(self.folder):
+            with locked(self.folder, ".lock", wait=True):
                 self._store.refresh()
                 self._extract(self.missing(), batch_size, workers)
 

@@ -14,7 +14,7 @@ import yaml
 from clipprompt._yaml import read_mapping
 from clipprompt.errors import UserError
 from clipprompt.files import write_text
-from clipprompt.training.run_folder import locked
+from clipprompt.locks import locked
 
 REQUEST = "sweep.yaml"
 _GROWS = ("methods", "datasets", "seeds", "shots", "class_splits")
@@ -36,6 +36,7 @@ class Request:
         source: set that is learnt from, where the protocol has one.
         part: that is tested on: test, or val to choose settings by.
         root: folder of named sets.
+        backbone: that all runs share, in words; empty where that is not known yet.
     """
 
     protocol: str
@@ -48,6 +49,7 @@ class Request:
     source: str | None = None
     part: str = "test"
     root: str | None = None
+    backbone: str = ""
 
 
 def check_folder(folder: Path, request: Request) -> Request:
@@ -93,7 +95,7 @@ def _joined(there: Request, here: Request, folder: Path) -> Request:
         old, new = getattr(there, name), getattr(here, name)
         if name in _GROWS:
             changed[name] = tuple(dict.fromkeys([*old, *new]))
-        elif old != new:
+        elif old != new and (name != "backbone" or (old and new)):
             shown = f"{name} is {_say(old)} there and {_say(new)} here"
             raise UserError(
                 f"{folder} holds another sweep: {shown}; choose another folder with -o, or ask for the same"

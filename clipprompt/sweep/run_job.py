@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clipprompt.errors import UserError
+from clipprompt.locks import InUseError, locked
 from clipprompt.stopping import StopRequest
 from clipprompt.sweep._backbones import Backbones
 from clipprompt.sweep._output import note, output_to
 from clipprompt.sweep._testing import test_task
 from clipprompt.sweep.task import Task
 from clipprompt.training.run import run_training
-from clipprompt.training.run_folder import InUseError, locked
 
 JOB_LOCK = ".job.lock"
 

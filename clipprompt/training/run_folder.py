@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,6 +20,7 @@ from typing import Any
 from clipprompt.config import RunConfig, dump_config, flat_config, read_config
 from clipprompt.errors import UserError
 from clipprompt.files import write_text
+from clipprompt.locks import locked
 
 LOG = "log.txt"
 _PROMPT_FILES = ("prompt.safetensors", "prompt.json")
@@ -39,10 +39,6 @@ _FREE = (
     "train.log_steps",
 )
 _FINGERPRINTS = ("backbone.fingerprint", "data.fingerprint")
-
-
-class InUseError(UserError):
-    """Another running process has the folder open."""
 
 
 class RunFolder:
@@ -150,41 +146,3 @@ def open_run(path: str | os.PathLike[str], writes: bool = True) -> Iterator[RunF
         for torn in [*folder.glob(".*.part"), *folder.glob("checkpoints/.*.part")]:
             torn.unlink(missing_ok=True)  # half-written files of a killed run; nobody else writes here now
         yield RunFolder(folder)
-
-
-@contextmanager
-def locked(folder: Path, name: str, wait: bool = False) -> Iterator[None]:
-    """Keeps other processes out of a folder, by a file ``name`` in it, which says who is inside.
-
-    The system drops the lock with the process, however it ends, so a killed run leaves nothing to clean up.
-
-    Args:
-        folder: that exists.
-        name: of the file; processes that use another do not meet.
-        wait: until the folder is free.
-
-    Raises:
-        UserError: if the folder cannot be written to.
-        InUseError: if another process is inside, and this one does not wait.
-    """
-    try:
-        import fcntl
-    except ImportError:  # not on Windows; there, two runs in one folder are the user's care
-        yield
-        return
-    try:
-        file = (folder / name).open("a", encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"cannot write in {folder}: {error.strerror or error}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise InUseError(f"{folder} is in use by another running process") from error
-        except OSError:
-            pass  # a file system without locks
-        with contextlib.suppress(OSError):
-            file.truncate(0)
-            file.write(f"{os.getpid()} {socket.gethostname()}\n")
-            file.flush()
-        yield

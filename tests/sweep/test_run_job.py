@@ -10,12 +10,12 @@ import pytest
 
 from clipprompt.errors import UserError
 from clipprompt.evaluation.records import read_records
+from clipprompt.locks import locked
 from clipprompt.stopping import InterruptedRunError, StopRequest
 from clipprompt.sweep import run_job as module
 from clipprompt.sweep._backbones import Backbones
 from clipprompt.sweep.run_job import JOB_LOCK, Outcome, run_job
 from clipprompt.sweep.task import Task
-from clipprompt.training.run_folder import locked
 
 Tasks = Callable[..., list[Task]]
 

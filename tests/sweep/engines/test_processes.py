@@ -16,11 +16,11 @@ import pytest
 import torch
 
 from clipprompt.errors import UserError
+from clipprompt.locks import locked
 from clipprompt.stopping import InterruptedRunError, StopRequest
 from clipprompt.sweep.engines import local, processes
 from clipprompt.sweep.run_job import JOB_LOCK, Outcome
 from clipprompt.sweep.task import Task
-from clipprompt.training.run_folder import locked
 
 Tasks = Callable[..., list[Task]]
 
