@@ -15,6 +15,7 @@ from clipprompt.evaluation.protocols import Job, Test, list_protocols, load_prot
 from clipprompt.learners import learner_class, list_learners
 from clipprompt.mini.styles import STYLES
 from clipprompt.resources import resource
+from tests.cli.test_train import run
 
 LEARNING = [name for name in list_learners() if name not in ("tai_dpt", "zero_shot")]
 
@@ -273,6 +274,22 @@ def test_shipped_configurations_say_what_has_nothing_to_learn() -> None:
         has_none = load_config(name).train.epochs == 0
         assert has_none == (name == "zero_shot")
     assert [name for name in list_learners() if learner_class(name).trains_on == "captions"] == ["tai_dpt"]
+
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
+COMMANDS = [line.partition(" #")[0].split() for line in DOCUMENT.splitlines() if line.startswith("clipprompt eval ")]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: " ".join(words[2:6]))
+def test_commands_of_the_documentation_can_be_run(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("data", "photos", "others"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(*command[1:], "--dry-run")
+    assert code == 0, err
+    assert "pending" in out
 
 
 BAD_REQUESTS = {
