@@ -6,7 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import PurePosixPath
 
@@ -66,18 +66,19 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             if server.status != 200 or name not in server.files:
                 self.send_error(server.status if server.status != 200 else 404)
                 return
-            self._send(server.files[name], wanted)
+            with suppress(OSError):  # the client has gone
+                self._send(server.files[name], wanted)
 
         def _send(self, content: bytes, wanted: str | None) -> None:
-            start = int(re.findall(r"\d+", wanted)[0]) if wanted and server.ranges else 0
+            start, *ends = (int(place) for place in re.findall(r"\d+", wanted)) if wanted and server.ranges else (0,)
             if start and start >= len(content):
                 self.send_error(416)
                 return
             start = start + server.shift if start else 0
-            self.send_response(206 if start else 200)
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-            rest = content[start:]
+            rest = content[start : ends[0] + 1] if ends else content[start:]
+            self.send_response(206 if start or ends else 200)
+            if start or ends:
+                self.send_header("Content-Range", f"bytes {start}-{start + len(rest) - 1}/{len(content)}")
             if server.says_length:
                 self.send_header("Content-Length", str(len(rest)))
             self.end_headers()
