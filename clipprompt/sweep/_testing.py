@@ -25,6 +25,7 @@ def test_task(task: Task, backbones: Backbones) -> list[str]:
         UserError: as :func:`clipprompt.evaluation.classification.evaluate_tests`, or if a file cannot be written.
     """
     task, skipped = task.with_earlier_tests(), list[str]()
+    predictions = task.folder / PREDICTIONS
 
     def say(line: str) -> None:
         skipped.append(line)
@@ -40,7 +41,7 @@ def test_task(task: Task, backbones: Backbones) -> list[str]:
     how = Evaluation(
         root=task.root,
         cache=task.cache,
-        predictions=task.folder / PREDICTIONS if task.predictions else None,
+        predictions=predictions if task.predictions or predictions.is_file() else None,  # none older than the results
         workers=config.data.workers,
         say=say,
     )

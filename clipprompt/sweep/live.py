@@ -72,12 +72,10 @@ class _Lines:
             print(f"{printable(entry.task.job.name)}: {printable(entry.message)}", file=self._stream, flush=True)
             return
         n_through = len(self._queue.entries) - len(self._queue.in_state("pending", "running"))
+        place = f"[{n_through}/{len(self._queue.entries)}]"
         took = f" in {say_seconds(entry.seconds)}" if entry.seconds else ""
-        left = f"; {left_text}" if (left_text := _say_left(self._queue)) else ""
-        name = printable(entry.task.job.name)
-        print(
-            f"[{n_through}/{len(self._queue.entries)}] {name}: {entry.state}{took}{left}", file=self._stream, flush=True
-        )
+        left = f"; {told}" if (told := _say_left(self._queue)) else ""
+        print(f"{place} {printable(entry.task.job.name)}: {entry.state}{took}{left}", file=self._stream, flush=True)
 
 
 def summary(queue: Queue) -> str:
@@ -105,9 +103,8 @@ def render(queue: Queue, console: Console) -> RenderableType:
     state = max(_NUMBERS["state"], *(len(row.told) for row in rows))
     width = console.width - state - bar - _NUMBERS["progress"] - _NUMBERS["time"] - _GAPS
     for row in (row for row in rows if row in seen):
-        name = (
-            row.name if len(row.name) <= width else f"…{row.name[-max(1, width - 1) :]}"
-        )  # its end tells it from others
+        # The end of a name tells it from others.
+        name = row.name if len(row.name) <= width else f"…{row.name[-max(1, width - 1) :]}"
         table.add_row(name, Text(row.told, style=_STYLES[row.state]), row.progress, row.time)
     hidden = [Text(f"… and {len(rows) - len(seen)} more", style="dim")] if len(seen) < len(rows) else []
     end = "  ".join(part for part in (summary(queue), _say_left(queue)) if part)

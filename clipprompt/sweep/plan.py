@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from clipprompt.backbone import check_backbone
+from clipprompt.config import BackboneConfig
 from clipprompt.datasets.classification.draw import Drawn, draw
-from clipprompt.datasets.classification.load import load_classification
+from clipprompt.datasets.classification.load import load_classification, settle_pictures
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
-from clipprompt.errors import UserError
-from clipprompt.evaluation.protocols import Job, load_protocol, plan_jobs
+from clipprompt.evaluation.protocols import load_protocol, plan_jobs
 from clipprompt.sweep.request import Request
 from clipprompt.sweep.task import Task
 from clipprompt.training.run import check_request
@@ -59,8 +59,9 @@ def plan_tasks(
     return tasks
 
 
-def resolved(request: Request, jobs: Sequence[Job]) -> Request:
+def resolved(request: Request, tasks: Sequence[Task]) -> Request:
     """The request with what the protocol filled in, and without ``all``."""
+    jobs = [task.job for task in tasks]
     return replace(
         request,
         methods=tuple(dict.fromkeys(job.method for job in jobs)),
@@ -68,6 +69,7 @@ def resolved(request: Request, jobs: Sequence[Job]) -> Request:
         seeds=tuple(dict.fromkeys(job.seed for job in jobs if job.seed is not None)),
         shots=tuple(dict.fromkeys(job.shots for job in jobs if job.learns)),
         class_splits=tuple(dict.fromkeys(job.class_split for job in jobs)),
+        backbone="; ".join(dict.fromkeys(_say_backbone(task.config.backbone) for task in tasks)),
     )
 
 
@@ -84,26 +86,31 @@ def check_tasks(tasks: Sequence[Task], say: Say = lambda _: None) -> None:
     for name, tag in dict.fromkeys((task.config.backbone.name, task.config.backbone.pretrained) for task in tasks):
         check_backbone(name, tag)
     told = set[str]()
-    for drawn, parts in _draws(tasks):
+    may_lack = any(task.config.data.skip_missing for task in tasks)
+    for drawn, root, parts in _draws(tasks):
         for part in parts:
-            if not drawn.part(part):
-                raise UserError(f"{drawn.dataset.name} has no picture in part {part} of its {drawn.subset} classes")
+            settle_pictures(drawn.images(part), drawn.dataset, part, root, may_lack and part == "train")
         for note in drawn.notes:
             if note not in told:
                 told.add(note)
                 say(note)
 
 
-def _draws(tasks: Sequence[Task]) -> Iterator[tuple[Drawn, set[str]]]:
-    """Every draw that differs in more than its seed, and the parts of it that are used."""
+def _say_backbone(config: BackboneConfig) -> str:
+    size = None if config.image_size is None else f"{config.image_size} pixels"
+    return ", ".join(part for part in (config.name, config.pretrained, config.precision, size) if part)
+
+
+def _draws(tasks: Sequence[Task]) -> Iterator[tuple[Drawn, Path | None, list[str]]]:
+    """Every draw that differs in more than its seed, where its set lies, and the parts of it that are used."""
     wanted = defaultdict[str, dict[tuple[int | None, str, int], set[str]]](lambda: defaultdict(set))
-    root = next((task.root for task in tasks), None)
     for job in (task.job for task in tasks):
         if job.learns:
             wanted[job.dataset][job.shots, job.subset, job.class_split].add("train")
         for test in job.tests:
             wanted[test.dataset][job.shots if job.learns else None, test.subset, job.class_split].add(test.part)
     for name, draws in wanted.items():
-        dataset = load_classification(name, root if name in SPECIFICATIONS else None)
+        root = tasks[0].root if name in SPECIFICATIONS else None
+        dataset = load_classification(name, root, parts=sorted(set[str]().union(*draws.values())))
         for (shots, subset, split), parts in draws.items():
-            yield draw(dataset, shots, 1, subset, split), parts
+            yield draw(dataset, shots, 1, subset, split), root, sorted(parts)

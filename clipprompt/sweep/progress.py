@@ -46,10 +46,9 @@ def seconds_left(queue: Queue) -> float | None:
 
     A run takes as long as those of its method on its set did, else as those of its method, else as all.
     """
-    left = sum(_left(entry, known) for known in [_Known(queue)] for entry in queue.in_state("pending", "running"))
-    if not left or left == float("inf"):
-        return None if left else 0.0
-    return left / max(1, min(queue.n_jobs, len(queue.in_state("pending", "running"))))
+    known, unfinished = _Known(queue), queue.in_state("pending", "running")
+    left = sum(_left(entry, known) for entry in unfinished)
+    return None if left == float("inf") else left / max(1, min(queue.n_jobs, len(unfinished)))
 
 
 class _Known:

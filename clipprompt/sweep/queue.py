@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from clipprompt.stopping import StopRequest, stop_on_signals
-from clipprompt.sweep.engines import Engine, Event, State
+from clipprompt.sweep.engines import Engine, State
 from clipprompt.sweep.task import Task
 
 
@@ -83,19 +84,10 @@ def work_through(queue: Queue, engine: Engine, display: Display) -> None:
 def _work(queue: Queue, entries: Sequence[Entry], engine: Engine, display: Display, stop: StopRequest) -> None:
     if not entries:
         return
-    for event in _closing(engine.run([entry.task for entry in entries], queue.n_jobs, stop)):
-        entry = entries[event.place]
-        entry.state, entry.message, entry.seconds = event.state, event.message, event.seconds
-        if event.state == "running":
-            entry.begun = time.monotonic()
-        display.changed(entry)
-
-
-def _closing(events: Iterator[Event]) -> Iterator[Event]:
-    """Lets an engine clean up also when the loop over it is left by an exception."""
-    try:
-        yield from events
-    finally:
-        close = getattr(events, "close", None)
-        if close is not None:
-            close()
+    with closing(engine.run([entry.task for entry in entries], queue.n_jobs, stop)) as events:
+        for event in events:
+            entry = entries[event.place]
+            if event.state == "running":
+                entry.begun = time.monotonic()
+            entry.message, entry.seconds, entry.state = event.message, event.seconds, event.state
+            display.changed(entry)

@@ -1,19 +1,17 @@
-"""A sweep: check everything, claim the folder, work through the queue, gather the records."""
+"""A sweep: check everything, claim the folder, work through the queue."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from clipprompt.evaluation.records import read_records
 from clipprompt.sweep.engines import Engine
 from clipprompt.sweep.live import shown
 from clipprompt.sweep.plan import check_tasks, plan_tasks, resolved
 from clipprompt.sweep.queue import Queue, make_queue, work_through
 from clipprompt.sweep.request import Request, check_folder, claim_folder
 from clipprompt.sweep.shards import Shard
-from clipprompt.sweep.task import RESULTS, Task
+from clipprompt.sweep.task import Task
 
 Say = Callable[[str], None]
 
@@ -41,7 +39,7 @@ def prepare(
         UserError: for anything wrong with the request, and for a folder that holds another sweep or run.
     """
     tasks = plan_tasks(request, folder, run_settings=run_settings, cache=cache, predictions=predictions)
-    full = resolved(request, [task.job for task in tasks])
+    full = resolved(request, tasks)
     check_folder(folder, full)
     return full, (shard or Shard()).of(tasks)
 
@@ -77,12 +75,3 @@ def run_sweep(
     with shown(queue) as display:
         work_through(queue, engine, display)
     return queue
-
-
-def gather_records(folder: Path) -> list[dict[str, Any]]:
-    """The records of all runs in a sweep's folder, those of other parts and earlier requests included.
-
-    Raises:
-        UserError: for a file that cannot be read.
-    """
-    return [record for path in sorted(folder.rglob(RESULTS)) for record in read_records(path)]

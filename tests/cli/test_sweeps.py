@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from clipprompt.cli.eval.protocol import HELP
 from clipprompt.evaluation.protocols import list_protocols
-from clipprompt.training.run_folder import locked
+from clipprompt.locks import locked
 from tests.cli.test_train import run
 from tests.sweep.conftest import numbers, one_thread, world
 
@@ -73,14 +74,18 @@ def test_runs_are_listed_with_their_state_and_nothing_is_written(command: list[s
     assert run(*command, "--dry-run")[1].splitlines()[-1].split()[-1] == "done"
 
 
-def test_parts_that_are_run_by_hand_are_the_whole(command: list[str], tmp_path: Path) -> None:
+def test_parts_that_are_run_by_hand_are_the_whole(command: list[str]) -> None:
     more = [*command, "--seeds", "1,2,3"]
-    assert run(*more, "-o", "whole")[0] == 0
+    code, table, _ = run(*more, "-o", "whole")
+    assert code == 0
     for number, folder in enumerate(("parts", "elsewhere", "parts"), 1):
         assert run(*more, "--shard", f"{number}/3", "-o", folder)[0] == 0
-    assert len(numbers(tmp_path / "parts")) == 4
-    together = numbers(tmp_path / "parts") + numbers(tmp_path / "elsewhere")
-    assert sorted(together, key=json.dumps) == sorted(numbers(tmp_path / "whole"), key=json.dumps)
+    assert len(numbers(Path("parts"))) == 4
+    together = numbers(Path("parts")) + numbers(Path("elsewhere"))
+    assert sorted(together, key=json.dumps) == sorted(numbers(Path("whole")), key=json.dumps)
+    assert run("report", "parts", "elsewhere")[1] == table
+    assert run("report", "parts", "elsewhere", "-o", "all.jsonl")[0] == 0
+    assert run("report", "all.jsonl")[1] == table
 
 
 def test_records_come_as_json_lines(command: list[str]) -> None:
@@ -168,6 +173,21 @@ def test_a_mistake_is_one_line_before_anything_runs(
     assert message in err
     assert "\n" not in err
     assert set(tmp_path.rglob("*")) == before
+
+
+def test_pictures_that_are_missing_are_found_before_anything_is_learnt(command: list[str], tmp_path: Path) -> None:
+    lines = [
+        f"{split}/{name}{number}.jpg,{name},{split}" for split in ("train", "test") for name in "ab" for number in "12"
+    ]
+    (tmp_path / "table.csv").write_text("\n".join(["path,label,split", *lines]))
+    for line in lines[:4]:
+        path = tmp_path / line.partition(",")[0]
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (32, 32)).save(path)
+    code, out, err = run(*command, "--datasets", "table.csv")
+    assert (code, out) == (2, "")
+    assert "test/a1.jpg" in err
+    assert not Path("sweep").exists()
 
 
 def test_no_job_at_a_time_is_refused(command: list[str]) -> None:

@@ -19,6 +19,7 @@ from tests.sweep.conftest import numbers
 DRAWN = ["--methods", "coop,kgcoop,vpt", "--datasets", "mini-objects,mini-sketch", "--seeds", "1,2,3", "--shots", "1"]
 QUICK = ["--set", "train.epochs=2", "--set", "train.checkpoint_steps=1", "--device", "cpu"]
 N_RUNS = 18
+SLOW = pytest.mark.slow
 
 
 def results(folder: Path) -> int:
@@ -40,7 +41,7 @@ def kill_worker(folder: Path) -> Path:
 
 def command(world: Path) -> list[str]:
     data = ["--datasets", f"{world / 'photos'},{world / 'other'}", "--backbone", str(world / "tiny")]
-    quick = ["--shots", "4", "--set", "train.epochs=30", "--set", "train.checkpoint_steps=1", "--device", "cpu"]
+    quick = ["--shots", "4", "--set", "train.epochs=12", "--set", "train.checkpoint_steps=1", "--device", "cpu"]
     return ["eval", "base-to-novel", "--methods", "coop", "--seeds", "1,2", *data, *quick, "-o", "sweep"]
 
 
@@ -61,7 +62,13 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 }
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    [
+        one if one in ("while a run learns", "behind the first run") else pytest.param(one, marks=SLOW)
+        for one in MOMENTS
+    ],
+)
 def test_killed_it_goes_on_and_ends_with_the_same_records(
     moment: str, world: Path, whole: Path, tmp_path: Path
 ) -> None:

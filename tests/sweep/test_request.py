@@ -12,6 +12,7 @@ from clipprompt.errors import UserError
 from clipprompt.sweep.request import Request, check_folder, claim_folder
 
 REQUEST = Request("few-shot", ("coop",), ("photos",), seeds=(1,), shots=(2, None), settings=("train.epochs=1",))
+REQUEST = replace(REQUEST, backbone="mini-vit, fp32")
 
 
 def test_a_folder_says_what_was_asked_for(tmp_path: Path) -> None:
@@ -36,6 +37,7 @@ def test_methods_sets_and_seeds_can_be_added(tmp_path: Path) -> None:
         ({"settings": ()}, "settings is train.epochs=1 there and none here"),
         ({"part": "val"}, "part is 'test' there and 'val' here"),
         ({"source": "imagenet"}, "source is None there and 'imagenet' here"),
+        ({"backbone": "RN50, openai"}, "backbone is 'mini-vit, fp32' there and 'RN50, openai' here"),
     ],
 )
 def test_what_makes_numbers_compare_cannot_change(change: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -182,3 +182,13 @@ def test_pictures_that_cannot_be_read_are_named(tasks_for: Tasks, world: Path, t
     assert outcome.state == "done"
     assert ".jpg" in outcome.message
     assert outcome.message.startswith("left out: ")
+
+
+def test_predictions_are_never_older_than_the_results_beside_them(tasks_for: Tasks) -> None:
+    (task,) = tasks_for()
+    base, novel = (replace(task, job=replace(task.job, tests=(test,))) for test in task.job.tests)
+    do(replace(base, predictions=True))
+    do(novel)
+    told = read_records(task.folder / "predictions.jsonl")
+    assert {line["tested_subset"] for line in told} == {"base", "novel"}
+    assert replace(task, predictions=True).is_done

@@ -62,20 +62,20 @@ def list_tasks(tasks: Sequence[Task]) -> None:
 
 
 def show_results(folder: Path, output_format: str) -> None:
-    """Prints the table of all records in a sweep's folder, those of its other parts included."""
+    """Prints what ``clipprompt report`` says of a sweep's folder, runs of its other parts included."""
     from rich.console import Console
 
-    from clipprompt.reports.protocol_summary import summarise_protocols
-    from clipprompt.reports.protocol_table import render_protocol_table, rich_tables
-    from clipprompt.sweep.sweep import gather_records
+    from clipprompt.reports.gather import gather_records
+    from clipprompt.reports.report import render_report, rich_report
+    from clipprompt.sweep.task import RESULTS
 
-    records = gather_records(folder)
-    if not records:
+    if next(folder.rglob(RESULTS), None) is None:
         return
+    found = gather_records([folder])
     if output_format == "table":
-        Console().print(rich_tables(summarise_protocols(records)))
+        Console().print(rich_report(found))
     else:
-        typer.echo(render_protocol_table(records, output_format), nl=False)
+        typer.echo(render_report(found, output_format), nl=False)
 
 
 def _say_tests(job: Job) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, cast
 
@@ -46,8 +46,8 @@ class Engine(Protocol):
             UserError: in one line.
         """
 
-    def run(self, tasks: Sequence[Task], n_jobs: int, stop: StopRequest) -> Iterator[Event]:
-        """Works through the tasks, up to ``n_jobs`` at a time.
+    def run(self, tasks: Sequence[Task], n_jobs: int, stop: StopRequest) -> Generator[Event, None, None]:
+        """Works through the tasks, up to ``n_jobs`` at a time. What it has started ends with it, or when it is closed.
 
         Yields:
             For every task an event when it begins and one when it ends, in any order. A task that fails does not stop
