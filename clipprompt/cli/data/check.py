@@ -13,12 +13,12 @@ from clipprompt.errors import UserError
 
 DATA = (
     "caltech101, voc2007:test or another of `data list`, a folder of class folders, a COCO .json, or a .csv, .tsv, "
-    ".jsonl table; several sets of one class a picture, or all the named ones"
+    ".jsonl table; of sets with one class a picture several, or `all` for the named ones"
 )
 
 
 def check(
-    datasets: Annotated[list[str], typer.Argument(metavar="DATA… | all", help=DATA, show_default=False)],
+    datasets: Annotated[list[str], typer.Argument(metavar="DATA", help=DATA, show_default=False)],
     root: Root = None,
     images: Images = None,
     decode: Annotated[bool, typer.Option("--decode", help="decode every picture too: minutes for a large set")] = False,
