@@ -34,6 +34,11 @@ class Bar:
     published: float | None = None
     flag: str = ""
 
+    @property
+    def end(self) -> float | None:
+        """Where the bar with its error bar ends."""
+        return None if self.value is None else self.value + (self.std or 0.0)
+
 
 def bar_panels(groups: Mapping[str, Sequence[Bar]], looks: Mapping[str, Style]) -> list[Panel]:
     """A panel for each group of bars, one below the other, from zero, with their numbers at the right.
@@ -45,7 +50,7 @@ def bar_panels(groups: Mapping[str, Sequence[Bar]], looks: Mapping[str, Style]) 
     bars = [bar for group in groups.values() for bar in group]
     left = room([bar.name for bar in bars]) + 0.12
     right = LETTER * max((len(_number(bar)) for bar in bars), default=0) + 0.1
-    limit = upper_limit([number for bar in bars for number in (bar.value, bar.published)])
+    limit = upper_limit([number for bar in bars for number in (bar.end, bar.published)])
     return [
         Panel(
             title=title,

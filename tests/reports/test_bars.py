@@ -57,6 +57,11 @@ def test_panels_of_one_plot_share_scale_and_places() -> None:
     assert {_axes(panel).get_xlim() for panel in panels} == {(0.0, 40.0)}
 
 
+def test_an_error_bar_ends_inside() -> None:
+    assert _draw(Bar("vpt", 54.7, 5.5)).get_xlim() == (0.0, 80.0)
+    assert _draw(Bar("vpt", 99.0, 5.5)).get_xlim() == (0.0, 100.0)
+
+
 @pytest.mark.parametrize(
     ("values", "limit"),
     [([3.0], 20), ([19.5], 40), ([None, 31.0], 40), ([58.3], 80), ([79.0, 12.0], 100), ([100.0], 100), ([], 100)],
