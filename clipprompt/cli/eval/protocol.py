@@ -27,8 +27,8 @@ end, and the exit code is 1.
   clipprompt eval {name} {example}
 """
 _EXAMPLES = {
-    "base-to-novel": "--methods coop,cocoop --datasets all --root DATA",
-    "few-shot": "--methods coop --datasets dtd,eurosat --shots 1,16 --root DATA",
+    "base-to-novel": "--methods coop,cocoop,maple --root DATA",
+    "few-shot": "--methods coop --datasets dtd --shots 1,16 --root DATA",
     "cross-dataset": "--methods coop,maple --root DATA",
     "domain": "--methods coop,maple --root DATA",
     "zero-shot": "--datasets mini-objects,photos/",

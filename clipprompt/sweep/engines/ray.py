@@ -25,6 +25,7 @@ from clipprompt.sweep.task import Task
 _QUIET = {"RAY_DISABLE_IMPORT_WARNING": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 _STORE_BYTES = 80 * 2**20  # of objects that tasks hand each other: next to nothing; Ray's least is 75 MB
 _GRACE_SECONDS = 60.0  # for what runs to save where it stands, once it is told to stop
+_CLOCKS_DIFFER = 5.0  # seconds
 _backbones = Backbones()  # of a worker of the cluster, from task to task
 
 
@@ -45,20 +46,20 @@ def run(tasks: Sequence[Task], n_jobs: int, stop: StopRequest) -> Iterator[Event
     with _cluster(n_jobs) as ray:
         work = ray.remote(max_retries=1, **_resources(ray, tasks))(_work)
         waiting = {work.remote(task): place for place, task in enumerate(tasks)}
-        starts, began = dict[int, float](), time.time()
+        begun, since = set[int](), time.time()
         while waiting and stop.signum is None:
             ready, _ = ray.wait(list(waiting), timeout=0.5)
             for place in waiting.values():
-                if place not in starts and (moment := _begun(tasks[place], began)) is not None:
-                    starts[place] = moment
+                if place not in begun and _begun(tasks[place], since):
+                    begun.add(place)
                     yield Event(place, "running")
             for reference in ready:
                 place = waiting.pop(reference)
                 outcome = _outcome(ray, reference)
                 yield Event(place, outcome.state, outcome.message, outcome.seconds)
-        if stop.signum is not None:
-            for reference in waiting:
-                ray.cancel(reference)
+        for reference in waiting:
+            ray.cancel(reference)
+        if waiting:
             ray.wait(list(waiting), num_returns=len(waiting), timeout=_GRACE_SECONDS)
     stop.raise_if_asked("stopped; what ran has saved where it stands")
 
@@ -80,13 +81,12 @@ def _outcome(ray: Any, reference: Any) -> Outcome:
     return outcome or Outcome("failed", "its worker in the cluster was told to stop")
 
 
-def _begun(task: Task, since: float) -> float | None:
-    """When a worker began with a task, read off the folder, since Ray does not tell; clocks may differ a little."""
+def _begun(task: Task, since: float) -> bool:
+    """Whether a worker has begun with a task, as its folder says: Ray does not tell. Clocks may differ a little."""
     try:
-        moment = (task.folder / JOB_LOCK).stat().st_mtime
+        return (task.folder / JOB_LOCK).stat().st_mtime > since - _CLOCKS_DIFFER
     except OSError:
-        return None
-    return moment if moment > since - 5.0 else None
+        return False
 
 
 def _resources(ray: Any, tasks: Sequence[Task]) -> dict[str, int]:

@@ -6,12 +6,17 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from clipprompt.errors import UserError
 from clipprompt.sweep.engines import ray as engine
+from clipprompt.sweep.run_job import JOB_LOCK
+from clipprompt.sweep.task import Task
+from clipprompt.training.run_folder import locked
 from tests.sweep._command import Sweep
 from tests.sweep.conftest import numbers
 from tests.sweep.test_killed import command, kill_worker, learning
@@ -78,3 +83,30 @@ def test_a_cluster_that_cannot_be_reached_is_one_line(monkeypatch: pytest.Monkey
         UserError, match=r"^cannot reach the Ray cluster at RAY_ADDRESS=ray://nowhere:10001: Ray Client"
     ):
         engine.check([], 1)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "device", "asked"), [(0, "auto", 0), (4, "auto", 1), (4, "cuda", 1), (4, "cpu", 0), (0.5, "auto", 0)]
+)
+def test_a_job_asks_for_a_gpu_where_there_are_any(
+    gpus: float, device: str, asked: int, tasks_for: Callable[..., list[Task]]
+) -> None:
+    class Cluster:
+        @staticmethod
+        def cluster_resources() -> dict[str, float]:
+            return {"CPU": 8.0, "GPU": gpus}
+
+    (task,) = tasks_for()
+    backbone = task.config.backbone.model_copy(update={"device": device})
+    task = replace(task, config=task.config.model_copy(update={"backbone": backbone}))
+    assert engine._resources(Cluster, [task]) == {"num_cpus": 1, "num_gpus": asked}
+
+
+def test_a_run_that_a_worker_has_begun_is_seen_by_its_lock(tasks_for: Callable[..., list[Task]]) -> None:
+    (task,) = tasks_for()
+    now = time.time()
+    assert not engine._begun(task, now)
+    task.folder.mkdir(parents=True)
+    with locked(task.folder, JOB_LOCK):
+        assert engine._begun(task, now)
+    assert not engine._begun(task, now + 60.0)  # of an earlier sweep
