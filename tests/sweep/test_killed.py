@@ -134,10 +134,14 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [[], ["--jobs", "2"]], ids=["alone", "two processes"])
-def test_killed_three_times_the_table_is_the_same(how: list[str], drawn: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("how", "kills"), [([], (2, 7, 13)), (["--jobs", "2"], (5,))], ids=["one process", "two processes"]
+)
+def test_killed_again_and_again_the_table_is_the_same(
+    how: list[str], kills: tuple[int, ...], drawn: Path, tmp_path: Path
+) -> None:
     folder, draw = tmp_path / "sweep", random.Random(7)
-    for n_done in (2, 7, 13):
+    for n_done in kills:
         sweep = Sweep(tmp_path, "eval", "base-to-novel", *DRAWN, *QUICK, "-o", "sweep", *how)
         sweep.wait_for(lambda n_done=n_done: results(folder) >= n_done)
         time.sleep(draw.uniform(0.0, 0.5))
