@@ -129,19 +129,18 @@ class _Pool:
         place = worker.place
         assert place is not None
         try:
-            outcome: Outcome | None = worker.pipe.recv()
+            outcome: Outcome = worker.pipe.recv()
         except (EOFError, OSError):
             worker.process.join()
             self._workers[self._workers.index(worker)] = None
+            how = _how_it_ended(worker.process.exitcode)
             if self._tries[place] < _TRIES:
                 self._waiting.appendleft(place)
-                yield Event(place, "pending", f"its process {_how_it_ended(worker.process.exitcode)}; tried once more")
+                yield Event(place, "pending", f"its process {how}; tried once more")
                 return
-            times = f"its process {_how_it_ended(worker.process.exitcode)}, {_TRIES} times"
-            outcome = Outcome("failed", times, time.monotonic() - worker.began)
+            outcome = Outcome("failed", f"its process {how}, {_TRIES} times", time.monotonic() - worker.began)
         worker.place = None
-        if outcome is not None:  # none: it was told to stop
-            yield Event(place, outcome.state, outcome.message, outcome.seconds)
+        yield Event(place, outcome.state, outcome.message, outcome.seconds)
 
 
 def _environments(tasks: Sequence[Task], n_workers: int) -> list[Mapping[str, str]]:
@@ -157,6 +156,8 @@ def _environments(tasks: Sequence[Task], n_workers: int) -> list[Mapping[str, st
 def _how_it_ended(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         return f"was killed ({signal.Signals(-exitcode).name})"
+    if exitcode == 0:
+        return "was told to stop"
     return f"ended with exit code {exitcode}"
 
 
@@ -173,12 +174,10 @@ def _work(pipe: Connection, environment: Mapping[str, str], n_threads: int) -> N
         redirect_stdout(nowhere),
         redirect_stderr(nowhere),
         stop_on_signals() as stop,
+        contextlib.suppress(InterruptedRunError),
     ):
-        try:
-            while stop.signum is None:
-                pipe.send(run_job(pipe.recv(), backbones, stop))
-        except InterruptedRunError:
-            pipe.send(None)
+        while stop.signum is None:
+            pipe.send(run_job(pipe.recv(), backbones, stop))
     os._exit(0)
 
 

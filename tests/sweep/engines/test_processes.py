@@ -50,6 +50,38 @@ def die_of_seed_2(pipe: Connection, environment: Mapping[str, str], n_threads: i
 
 
 @pytest.mark.slow
+def test_the_job_of_a_worker_that_alone_is_told_to_stop_is_tried_once_more(
+    tasks_for: Tasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    monkeypatch.setattr(processes, "_work", be_told_to_stop_once)
+    events = list(processes.run(tasks_for(seeds=(1, 2)), 1, StopRequest()))
+    assert [(event.place, event.state, event.message) for event in events] == [
+        (0, "running", ""),
+        (0, "pending", "its process was told to stop; tried once more"),
+        (0, "running", ""),
+        (0, "done", ""),
+        (1, "running", ""),
+        (1, "done", ""),
+    ]
+
+
+def be_told_to_stop_once(pipe: Connection, environment: Mapping[str, str], n_threads: int) -> None:
+    """A true worker, which gets a SIGTERM in its first job."""
+
+    def run_job(task: Task, backbones: object, stop: StopRequest) -> Outcome:
+        if not task.folder.exists():
+            task.folder.mkdir(parents=True)
+            if task.job.seed == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+                stop.raise_if_asked("stopped at epoch 1")
+        return Outcome("done")
+
+    processes.run_job = run_job
+    processes._work(pipe, environment, n_threads)
+
+
+@pytest.mark.slow
 def test_a_signal_stops_the_workers_where_they_can_go_on(tasks_for: Tasks, tmp_path: Path) -> None:
     stop = StopRequest()
     settings = ("coop:train.epochs=100000", "coop:train.checkpoint_seconds=0.1")
