@@ -2,12 +2,19 @@ r"""A grid as a LaTeX table. It needs ``\usepackage{booktabs,graphicx}`` in the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from clipprompt.reports._protocol_grid import NOTHING, PAPER, Block, Cell, Grid, Line
 
 _DECIMALS = 2
 """As papers print."""
 _UPRIGHT = 6
 """Of more columns than these, titles stand on end."""
+_NARROW = 3
+"""Tables of so many columns stand side by side on any page."""
+_PAGE, _NOTE = 62, 90
+"""Lines of a page of the article class, without the caption, and letters of a note's line: no float may be longer."""
 _SIGNS = {
     "\\": r"\textbackslash{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -27,13 +34,36 @@ _SIGNS = {
 def to_latex(grid: Grid) -> str:
     r"""A ``table*`` with caption, rules and notes; deviations are small, the papers' numbers slanted.
 
-    Blocks are small tables that stand side by side as the page has room, as words of a line do.
+    Blocks are small tables that stand side by side as the page has room, as words of a line do. What fills more than a
+    page is several ``table*``, the notes below the last.
     """
+    parts = list(_pages(grid))
+    counts = [f" ({n} of {len(parts)})" if len(parts) > 1 else "" for n in range(1, len(parts) + 1)]
+    return "\n".join(_float(part, count) for part, count in zip(parts, counts, strict=True))
+
+
+def _pages(grid: Grid) -> Iterator[Grid]:
+    """The blocks by the pages that hold them; LaTeX would let a float run off its page."""
+    beside = 2 if len(grid.columns) <= _NARROW else 1
+    around = 4 + bool(_over_papers(grid))  # heading, titles, rules and the space below
+    blocks, n_lines = list[Block](), 0.0
+    for block in grid.blocks:
+        needed = (len(block.lines) + around) / beside
+        below = sum(1.5 + len(note) // _NOTE for note in grid.notes) if block is grid.blocks[-1] else 0
+        if blocks and n_lines + needed + below > _PAGE:
+            yield replace(grid, blocks=tuple(blocks), notes=())
+            blocks, n_lines = [], 0.0
+        blocks, n_lines = [*blocks, block], n_lines + needed
+    yield replace(grid, blocks=tuple(blocks))
+
+
+def _float(grid: Grid, count: str) -> str:
     tables = [_tabular(grid, block) for block in grid.blocks]
-    body = "\\quad\n".join(tables) if grid.kind else _fitted(tables[0], len(grid.columns))
+    share = ".48" if len(grid.columns) <= _NARROW else ""
+    body = "\\quad\n".join(_at_most(table, share) for table in tables) if grid.kind else _fitted(tables[0], grid)
     notes = [rf"\par\smallskip {{\footnotesize {escape_latex(note)}.\par}}" for note in grid.notes]
     begin = r"\begin{table*}", r"\centering\scriptsize\setlength{\tabcolsep}{3pt}\setlength{\lineskip}{1.5ex}"
-    caption = rf"\caption{{{escape_latex(grid.caption)}.}}"
+    caption = rf"\caption{{{escape_latex(grid.caption + count)}.}}"
     return "\n".join([*begin, caption, body, *notes, r"\end{table*}", ""])
 
 
@@ -59,9 +89,16 @@ def _span(n_columns: int, text: str) -> str:
     return rf"\multicolumn{{{n_columns}}}{{c}}{{{text}}}"
 
 
-def _fitted(tabular: str, n_columns: int) -> str:
+def _fitted(tabular: str, grid: Grid) -> str:
     """A table of many columns is made as wide as the page."""
-    return f"\\resizebox{{\\textwidth}}{{!}}{{%\n{tabular}}}" if n_columns > _UPRIGHT else tabular
+    return f"\\resizebox{{\\textwidth}}{{!}}{{%\n{tabular}}}" if len(grid.columns) > _UPRIGHT else _at_most(tabular)
+
+
+def _at_most(tabular: str, share: str = "") -> str:
+    """A table whose names are too long for its share of the page is made smaller."""
+    width = rf"{share}\textwidth"
+    fitted = rf"\ifdim\wd0>{width}\resizebox{{{width}}}{{!}}{{\usebox0}}\else\usebox0\fi"
+    return f"\\sbox0{{%\n{tabular}}}%\n{fitted}"
 
 
 def escape_latex(text: str) -> str:
