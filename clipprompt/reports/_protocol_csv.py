@@ -46,7 +46,7 @@ def _lines(table: ProtocolTable, papers: Papers) -> Iterator[dict[str, object]]:
         of_row = {"method": paper.method, "row": paper.label, "setting": paper.setting}
         for (dataset, metric), value in paper.numbers.items():
             if dataset is None or dataset in table.datasets:
-                yield {**of_row, "dataset": dataset or AVERAGE, "metric": metric, "published": value}
+                yield {**of_row, "dataset": dataset or AVERAGE, "metric": metric, "published": round(value, 3)}
 
 
 def _place(table: ProtocolTable, row: MethodRow, place: Place) -> dict[str, object]:
@@ -57,12 +57,16 @@ def _place(table: ProtocolTable, row: MethodRow, place: Place) -> dict[str, obje
 
 
 def _numbers(number: Number, printed: float | None) -> dict[str, object]:
-    ours = {"mean": _decimals(number.mean), "std": _decimals(number.std), "n_runs": number.n_runs, "published": printed}
-    can_differ = printed is not None and number.std is not None
-    return {
-        **ours,
-        "differs": ("yes" if differs(number, printed) else "no") if can_differ and printed is not None else "",
+    found: dict[str, object] = {
+        "mean": _decimals(number.mean),
+        "std": _decimals(number.std),
+        "n_runs": number.n_runs,
+        "differs": "",
     }
+    if printed is not None:
+        found["published"] = round(printed, 3)  # as printed, unless it is an average that no paper prints
+        found["differs"] = "" if number.std is None else "yes" if differs(number, printed) else "no"
+    return found
 
 
 def _decimals(value: float | None) -> str:

@@ -27,7 +27,7 @@ def describe_table(table: ProtocolTable) -> str:
     """What was measured, on what, in one line."""
     tag = "" if table.pretrained is None else f" ({table.pretrained})"
     learnt = sorted({record["shots"] for record in table.records if record["trained_on"]}, key=lambda n: (n is None, n))
-    shots = ["all pictures" if n is None else f"{n} shot{'s' if n != 1 else ''}" for n in learnt]
+    shots = [_shots_in_words(n) for n in learnt]
     parts = [
         "accuracy in percent",
         f"learnt from {table.source}" if table.source else "",
@@ -36,6 +36,10 @@ def describe_table(table: ProtocolTable) -> str:
         f"{table.part} pictures" if table.part != "test" else "",
     ]
     return printable(f"{table.protocol}: {', '.join(part for part in parts if part)}")
+
+
+def _shots_in_words(n: int | None) -> str:
+    return "all pictures" if n is None else f"{n} shot{'s' if n != 1 else ''}"
 
 
 def describe_notes(table: ProtocolTable, before: Sequence[ProtocolTable]) -> Iterator[str]:
@@ -51,6 +55,9 @@ def describe_notes(table: ProtocolTable, before: Sequence[ProtocolTable]) -> Ite
         yield f"±: sample standard deviation over runs ({_runs_in_words(table.records)})"
     yield from _average(table)
     yield from _counts(table)
+    for row in table.rows:
+        if row.is_control:
+            yield f"{row.label}: prompts as they start, nothing was learnt (train.epochs=0)"
     yield from _settings(table)
     if any(name in HIGH_VARIANCE for name in table.datasets):
         yield f"†: {_FLAG}"
@@ -114,7 +121,8 @@ def _settings(table: ProtocolTable) -> Iterator[str]:
             values: dict[str, list[str]] = defaultdict(list)
             for record in row.records:
                 names = values[json.dumps(settings_of(record).get(key))]
-                where = record["dataset"] + (f" {record['shots']} shots" if table.protocol == "few-shot" else "")
+                has_shots = table.protocol == "few-shot" and record["trained_on"] is not None
+                where = record["dataset"] + (f" {_shots_in_words(record['shots'])}" if has_shots else "")
                 names.extend([where] if where not in names else [])
             if len(values) > 1:
                 yield f"{row.label}: {key} is {printable(_by_value(values))}"

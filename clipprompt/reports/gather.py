@@ -46,7 +46,7 @@ class Gathered:
     sweeps: list[Path] = field(default_factory=list)
 
     def read_predictions(self, tables: Sequence[ProtocolTable]) -> Iterator[Prediction]:
-        """What learners said of single pictures, of all runs that wrote it; of runs that are there twice, once.
+        """What learners said of single pictures, rows in their order; of runs that are there twice, once.
 
         Args:
             tables: made of ``records``; a learner is called as its row.
@@ -58,9 +58,10 @@ class Gathered:
         for table in tables:
             of_several = f" ({table.protocol}, {table.backbone})" if len(tables) > 1 else ""
             labels |= {id(record): row.label + of_several for row in table.rows for record in row.records}
-        for path, record in self.predictions:
-            if id(record) in labels:
-                yield from read_predictions(path, labels[id(record)])
+        order = {label: place for place, label in enumerate(dict.fromkeys(labels.values()))}
+        known = [(path, labels[id(record)]) for path, record in self.predictions if id(record) in labels]
+        for path, label in sorted(known, key=lambda pair: order[pair[1]]):
+            yield from read_predictions(path, label)
 
 
 def gather_records(paths: Sequence[str | Path]) -> Gathered:

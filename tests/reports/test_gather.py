@@ -69,16 +69,16 @@ def test_predictions_lie_beside_the_results(tmp_path: Path) -> None:
     assert gather_records([tmp_path]).predictions == [(run / "predictions.jsonl", record("maple"))]
 
 
-def test_predictions_are_called_as_their_rows_and_read_once(tmp_path: Path) -> None:
+def test_predictions_are_called_as_their_rows_in_their_order_and_read_once(tmp_path: Path) -> None:
     line = {"dataset": "dtd", "tested_subset": "base", "path": "1.jpg", "folder": None}
     line |= {"classname": "a", "predicted": "b", "probability": 0.5}
-    for name, n_ctx in (("short", 4), ("long", 16), ("again", 4)):
+    for name, n_ctx in (("b", 4), ("a", 16), ("again", 4)):
         options = {**record()["options"], "learner.n_ctx": n_ctx}
         run = run_folder(tmp_path / name, record(options=options, test_seconds=float(len(name))))
         (run / "predictions.jsonl").write_text(json.dumps(line) + "\n")
     found = gather_records([tmp_path])
     tables = summarise_protocols(found.records, found.sources)
-    assert sorted(one.method for one in found.read_predictions(tables)) == ["coop, n_ctx=16", "coop, n_ctx=4"]
+    assert [one.method for one in found.read_predictions(tables)] == ["coop, n_ctx=4", "coop, n_ctx=16"]
 
 
 def test_multilabel_records_stand_apart_and_come_once(tmp_path: Path, make_multilabel: Make) -> None:

@@ -383,6 +383,31 @@ def test_epochs_may_differ_between_sets_and_are_said() -> None:
     assert "coop: train.epochs is 50 on imagenet, otherwise 200" in table.notes
 
 
+def test_what_learnt_nothing_has_no_shots_in_a_note() -> None:
+    sentences = {"dtd": "{} texture.", "food101": "a {}.", "eurosat": "a {}."}
+    records = [
+        record("zero_shot", name, 0.5, "all", protocol="few-shot", options={"learner.templates": [text]})
+        for name, text in sentences.items()
+    ]
+    assert 'zero_shot: learner.templates is ["{dataset}"] on dtd, otherwise ["a {}."]' in one_table(records).notes
+
+
+def test_one_shot_is_one_in_a_note() -> None:
+    epochs = {1: 50, 2: 100, 4: 100}
+    records = [
+        record("coop", "dtd", 0.5, "all", protocol="few-shot", shots=shots, options={"train.epochs": n})
+        for shots, n in epochs.items()
+    ]
+    assert "coop: train.epochs is 50 on dtd 1 shot, otherwise 100" in one_table(records).notes
+
+
+def test_prompts_that_were_not_trained_are_said() -> None:
+    note = "coop: prompts as they start, nothing was learnt (train.epochs=0)"
+    for n in (0, 1):
+        table = one_table(both("coop", "dtd", 0.5, 0.5, options={"train.epochs": n}))
+        assert (note in table.notes) == (n == 0)
+
+
 def test_epochs_make_rows_where_one_set_has_several() -> None:
     records = [one for n in (50, 200) for one in both("coop", "dtd", 0.5, 0.5, options={"train.epochs": n})]
     assert labels(records) == ["coop, epochs=50", "coop, epochs=200"]
