@@ -27,7 +27,7 @@ from clipprompt.evaluation._test_sets import hand_written, is_drawn, resolve_dat
 from clipprompt.evaluation.jobs import Job, Test
 from clipprompt.learners import learner_class, list_learners
 
-__all__ = ["Job", "Protocol", "Test", "list_protocols", "load_protocol", "plan_jobs", "read_protocol"]
+__all__ = ["Job", "Protocol", "Test", "list_protocols", "load_protocol", "plan_jobs", "read_protocol", "settings_of"]
 
 N = TypeVar("N", int, int | None)
 
@@ -119,7 +119,7 @@ class _Plan:
     def _settings(self, method: str, dataset: str, shots: int | None) -> Iterator[str]:
         sets = self.datasets if self.source is None else (*self.datasets, self.source)
         own = self.protocol.drawn if all(map(is_drawn, sets)) else self.protocol
-        given = [setting.removeprefix(f"{method}:") for setting in self.given if _addressee(setting) in (None, method)]
+        given = settings_of(method, self.given)
         names_backbone = any(setting.partition("=")[0].strip() in ("name", "backbone.name") for setting in given)
         yield from () if names_backbone else own.backbone.settings()
         for setting in (*settings_for(own.settings, method, dataset, shots), *given):
@@ -178,6 +178,11 @@ def _checked(name: str, numbers: Sequence[N], least: int) -> list[N]:
     if low := [number for number in numbers if number is not None and number < least]:
         raise UserError(f"{name} {low[0]} is too low; give {least} or more")
     return list(dict.fromkeys(numbers))
+
+
+def settings_of(method: str, settings: Sequence[str]) -> list[str]:
+    """Those that are for a method: the ones for all, and its own without its name."""
+    return [setting.removeprefix(f"{method}:") for setting in settings if _addressee(setting) in (None, method)]
 
 
 def _addressee(setting: str) -> str | None:

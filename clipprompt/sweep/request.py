@@ -1,6 +1,7 @@
 """What a sweep was asked for, as ``sweep.yaml`` in its folder: so that the folder explains itself, and is one sweep's.
 
-Methods, sets, seeds, shots and class splits may be added by later commands; what makes numbers compare may not change.
+Methods with their own settings, sets, seeds, shots and class splits may be added by later commands; what makes numbers
+compare may not change.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import yaml
 
 from clipprompt._yaml import read_mapping
 from clipprompt.errors import UserError
+from clipprompt.evaluation.protocols import settings_of
 from clipprompt.files import write_text
 from clipprompt.locks import locked
 
 REQUEST = "sweep.yaml"
-_GROWS = ("methods", "datasets", "seeds", "shots", "class_splits")
+_GROWS = ("methods", "datasets", "seeds", "shots", "class_splits", "settings")
 _FREE = ("root",)
 
 
@@ -91,16 +93,28 @@ def claim_folder(folder: Path, request: Request) -> None:
 
 def _joined(there: Request, here: Request, folder: Path) -> Request:
     changed: dict[str, Any] = {}
+    for method in ("", *(method for method in there.methods if method in here.methods)):  # "": what is for all
+        _compare("settings", _settings(there, method), _settings(here, method), folder)
     for name in (field.name for field in fields(Request) if field.name not in _FREE):
         old, new = getattr(there, name), getattr(here, name)
         if name in _GROWS:
-            changed[name] = tuple(dict.fromkeys([*old, *new]))
-        elif old != new and (name != "backbone" or (old and new)):
-            shown = f"{name} is {_say(old)} there and {_say(new)} here"
-            raise UserError(
-                f"{folder} holds another sweep: {shown}; choose another folder with -o, or ask for the same"
-            )
+            changed[name] = (*old, *(one for one in new if one not in old))
+        elif name != "backbone" or (old and new):
+            _compare(name, old, new, folder)
     return replace(here, **changed)
+
+
+def _settings(request: Request, method: str) -> tuple[str, ...]:
+    """What is set for a method, each key once, with the value that counts."""
+    pairs = (setting.partition("=") for setting in settings_of(method, request.settings))
+    values = {key.strip(): value for key, _, value in pairs}
+    return tuple(f"{key}={values[key]}" for key in sorted(values))
+
+
+def _compare(name: str, old: Any, new: Any, folder: Path) -> None:
+    if old != new:
+        shown = f"{name} is {_say(old)} there and {_say(new)} here"
+        raise UserError(f"{folder} holds another sweep: {shown}; choose another folder with -o, or ask for the same")
 
 
 def _say(value: Any) -> str:

@@ -30,6 +30,24 @@ def test_methods_sets_and_seeds_can_be_added(tmp_path: Path) -> None:
     assert read_mapping(tmp_path / "sweep.yaml")["root"] == "/data"
 
 
+def test_a_method_brings_its_own_settings(tmp_path: Path) -> None:
+    vpt = replace(REQUEST, methods=("vpt",), settings=("vpt:learner.depth=2", "train.epochs=1"))
+    both = replace(REQUEST, methods=("coop", "vpt"), settings=("train.epochs=1", "vpt:learner.depth=2"))
+    for request in (REQUEST, vpt, both, REQUEST, vpt):
+        claim_folder(tmp_path, request)
+    assert check_folder(tmp_path, REQUEST).settings == both.settings
+    deeper = replace(vpt, settings=("train.epochs=1", "vpt:learner.depth=3"))
+    with pytest.raises(UserError, match=r"settings is learner\.depth=2, train\.epochs=1 there and learner\.depth=3, "):
+        check_folder(tmp_path, deeper)
+
+
+def test_of_a_setting_that_is_given_twice_the_last_counts(tmp_path: Path) -> None:
+    for again in (("train.epochs=1", "train.epochs=2", "train.epochs=1"), ("train.epochs=1",)) * 2:
+        claim_folder(tmp_path, replace(REQUEST, settings=again))
+    with pytest.raises(UserError, match=r"settings is train\.epochs=1 there and train\.epochs=2 here"):
+        check_folder(tmp_path, replace(REQUEST, settings=("train.epochs=2",)))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
