@@ -105,7 +105,7 @@ class TrainConfig(_Section):
         default=1e-5, gt=0, le=1e6, description="learning rate of a constant warm-up, first one of a linear"
     )
     seed: int = Field(
-        default=1, ge=0, lt=2**31, description="of the prompts' start, of the batches and of the validation split"
+        default=1, ge=0, lt=2**31, description="of drawn shots, the prompts' start, batches and the validation split"
     )
     select: Literal["last", "val", "val_loss", "val_map"] = Field(
         default="last",

@@ -24,7 +24,7 @@ FLAGS = {
     "--backbone": ("backbone.name", "open_clip architecture, hf-hub:ORG/NAME, folder, mini or mini-vit"),
     "--pretrained": ("backbone.pretrained", "weights tag or file; none = the model's own, or random weights"),
     "--device": ("backbone.device", "auto, cpu, cuda, cuda:N or mps"),
-    "--seed": ("train.seed", "of the prompts' start, of the batches and of the validation split"),
+    "--seed": ("train.seed", "of drawn shots, the prompts' start, batches and the validation split"),
 }
 # data.corpus or data.dataset, whichever the method learns from.
 DATASET = "what is learnt from: a corpus of captions (.parquet) or labelled images (a folder, a table, voc2007, mini)"

@@ -54,7 +54,8 @@ class MultiLabelImages:
         if not self.classnames:
             raise UserError(f"{self.name}: there is no class in this set")
         if (twice := first_repeated(plain_name(name) for name in self.classnames)) is not None:
-            raise UserError(f"{self.name}: class {twice!r} is there twice")
+            spelt = dict.fromkeys(repr(name) for name in self.classnames if plain_name(name) == twice)
+            raise UserError(f"{self.name}: class {twice!r} is there twice, as {' and as '.join(spelt)}")
         shape = (len(self.items), len(self.classnames))
         if self.targets.shape != shape or len(self.ids) != shape[0]:
             raise UserError(f"{self.name}: targets {self.targets.shape} and {len(self.ids)} ids do not fit {shape}")

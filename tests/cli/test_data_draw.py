@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from clipprompt.datasets.classification.sets import Sample, hash_samples
 from tests.cli.test_train import run
+from tests.datasets.classification.miniatures import make_miniature
 from tests.training._worker import write_photos
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -45,6 +47,14 @@ def test_a_file_holds_what_stdout_would(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith('{"path": "Faces/image_0')
 
 
+def test_a_draw_of_test_needs_no_train(tmp_path: Path) -> None:
+    make_miniature("imagenet", tmp_path)
+    shutil.rmtree(tmp_path / "imagenet" / "images" / "train")
+    code, out, err = run("data", "draw", "imagenet", "--root", str(tmp_path), "--part", "test")
+    assert (code, len(samples(out))) == (0, 12)
+    assert "from folders of images/val; classnames.txt" in err
+
+
 def test_what_is_odd_is_told_on_stderr(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", ["cat", "dog"], 6)
     code, out, err = run("data", "draw", str(photos), "--shots", "4", "--class-split", "3", "--subset", "novel")
@@ -67,8 +77,9 @@ def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path: Path) -> Non
     [
         (["--shots", "0"], "shots=0 leaves nothing to learn from; give 1 or more"),
         (["--subset", "new"], "subset 'new' is none of all, base, novel"),
-        (["--part", "trian"], "caltech101 has no part 'trian' (did you mean 'train'?)"),
+        (["--part", "trian"], "there is no part 'trian' (did you mean 'train'?)"),
         (["--class-split", "-1"], "class_split=-1 is below 0"),
+        (["--seed", "-1"], "seed -1 is below 0"),
     ],
 )
 def test_a_wrong_option_is_named_in_one_line(options: list[str], message: str) -> None:

@@ -44,10 +44,12 @@ def draw(
     from clipprompt.cli._writing import check_output, open_output
     from clipprompt.datasets.classification.draw import draw as draw_from
     from clipprompt.datasets.classification.load import load_classification
+    from clipprompt.datasets.classification.sets import PARTS
     from clipprompt.printable import to_json
 
     check_output(output)
-    drawn = draw_from(load_classification(dataset, root), shots, seed, subset, class_split)
+    parts = PARTS if part == "val" else (part,)  # drawn after train, by the same generator
+    drawn = draw_from(load_classification(dataset, root, parts=parts), shots, seed, subset, class_split)
     lines = [to_json(sample._asdict()) + "\n" for sample in drawn.part(part)]
     with open_output(output) as write:
         write("".join(lines))

@@ -89,13 +89,15 @@ def draw(dataset: ClassificationSet, shots: int | None, seed: int, subset: str =
     Args:
         dataset: to draw from.
         shots: pictures of each class to learn from; None for all of train and val.
-        seed: of the draw.
+        seed: of the draw, 0 or more.
         subset: all, base or novel classes.
         class_split: of :func:`halves`.
 
     Raises:
-        UserError: if ``shots`` is below 1, or ``subset`` or ``class_split`` are none.
+        UserError: if ``shots`` is below 1 or ``seed`` below 0, or ``subset`` or ``class_split`` are none.
     """
+    if seed < 0:  # Python's generator would take its absolute value
+        raise UserError(f"seed {seed} is below 0; give 0 or more")
     if subset not in SUBSETS:
         raise UserError(f"subset {subset!r} is none of {', '.join(SUBSETS)}{nearest(subset, SUBSETS)}")
     labels = _labels_of(dataset, subset, class_split)

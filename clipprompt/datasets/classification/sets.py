@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from clipprompt.datasets._checks import plain_name
 from clipprompt.datasets.decoding import open_image
 from clipprompt.datasets.images import ABSENT, PRESENT, MultiLabelImages
 from clipprompt.errors import UserError, nearest
@@ -60,7 +61,7 @@ class ClassificationSet:
         """C names by label.
 
         Raises:
-            UserError: if a label has two names, or labels do not run from 0 to C - 1.
+            UserError: if a label has two names or a name two labels, or labels do not run from 0 to C - 1.
         """
         names: dict[int, str] = {}
         for samples in self.parts.values():
@@ -71,6 +72,10 @@ class ClassificationSet:
         if sorted(names) != list(range(len(names))):
             lacking = min(set(range(len(names))) - set(names))
             raise UserError(f"{self.name}: {self.source} has no picture of label {lacking}")
+        first: dict[str, int] = {}
+        for label, name in sorted(names.items()):
+            if (before := first.setdefault(plain_name(name), label)) != label:
+                raise UserError(f"{self.name}: labels {before} and {label} are both called {name!r} in {self.source}")
         return tuple(names[label] for label in range(len(names)))
 
     def part(self, name: str) -> Sequence[Sample]:
@@ -112,4 +117,4 @@ class ClassificationSet:
 def hash_samples(samples: Sequence[Sample]) -> str:
     """SHA-256 of the lines ``path<TAB>label<TAB>classname``, in order: equal hashes are equal draws."""
     lines = (f"{sample.path}\t{sample.label}\t{sample.classname}" for sample in samples)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogatepass")).hexdigest()  # names of files may be no text

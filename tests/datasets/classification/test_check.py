@@ -26,6 +26,14 @@ def pictures(name: str, root: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
 
 
+def test_the_hash_in_the_docs_is_that_of_the_real_split_file() -> None:
+    """Readers compare theirs with it."""
+    root = Path(__file__).parents[3]
+    digest = check_set("caltech101", root / "tests" / "golden").split_hash
+    lines = (root / "docs" / "datasets.md").read_text(encoding="utf-8").splitlines()
+    assert [line.split()[-2] for line in lines if line.startswith("caltech101 ")] == [digest[:7]]
+
+
 @pytest.mark.parametrize("name", SPECIFICATIONS)
 def test_whole_set_is_whole(tmp_path: Path, name: str) -> None:
     with miniature_sizes():

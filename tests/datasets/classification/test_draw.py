@@ -149,6 +149,7 @@ def test_a_set_with_a_test_part_alone_is_drawn_too() -> None:
         ({"subset": "new"}, "subset 'new' is none of all, base, novel"),
         ({"subset": "bases"}, "did you mean 'base'"),
         ({"class_split": -1}, "class_split=-1 is below 0"),
+        ({"seed": -1}, "seed -1 is below 0"),
     ],
     ids=str,
 )
@@ -161,6 +162,12 @@ def test_a_single_class_has_no_novel_half() -> None:
     assert SUBSETS == ("all", "base", "novel")
     with pytest.raises(UserError, match="tiny has a single class, 'kind 0', so none of them is novel"):
         draw(make({"train": [3]}), 1, seed=1, subset="novel")
+
+
+def test_a_name_of_two_labels_is_refused() -> None:
+    samples = [Sample(f"{label}.jpg", label, name) for label, name in enumerate(["cat", "hot_dog", "Hot dog"])]
+    with pytest.raises(UserError, match=r"tiny: labels 1 and 2 are both called 'Hot dog' in x\.json"):
+        draw(ClassificationSet("tiny", {"train": samples}, source="x.json"), 1, seed=1)
 
 
 def test_few_shot_goes_on_with_its_generator() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from clipprompt.datasets.classification.draw import draw
 from clipprompt.datasets.classification.load import load_classification
-from clipprompt.datasets.classification.sets import Sample
+from clipprompt.datasets.classification.sets import Sample, hash_samples
 from clipprompt.errors import UserError
 from tests.datasets.conftest import save_image
 
@@ -55,6 +55,18 @@ def test_a_folder_without_parts_is_split_and_says_so(make: Make) -> None:
     how = "split here into 50 % train, 20 % val and 30 % test of each class, seed 1"
     assert found.notes == (f"photos does not say its parts: {how}",)
     assert found.source == f"its folders, {how}"
+
+
+def test_names_of_files_need_not_be_text(make: Make) -> None:
+    folder = make(cat=4, dog=4)
+    try:
+        (folder / "cat" / "0.jpg").rename(folder / "cat" / "\udce9t\udce9.jpg")  # Latin-1, as old archives have it
+    except OSError:
+        pytest.skip("this disk takes text alone")
+    found = load_classification(str(folder))
+    hashes = {hash_samples(samples) for samples in found.parts.values()}
+    assert len(hashes) == len(found.parts)
+    assert all(found.open_item(found.item(sample)) for samples in found.parts.values() for sample in samples)
 
 
 def test_a_picture_or_a_class_more_changes_no_other_class(make: Make) -> None:
@@ -159,7 +171,7 @@ def test_wrong_json_lines_are_named(tmp_path: Path, content: str, message: str) 
             ["cat/a.jpg", "cat/b.jpg", "cat/c.jpg"],
             r"photos: class 'cat' has too few pictures to split \(3\); give 4 or more, or say",
         ),
-        (["red_bus/a.jpg", "red bus/b.jpg"], "class 'red bus' is there twice"),
+        (["red_bus/a.jpg", "red bus/b.jpg"], "class 'red bus' is there twice, as 'red bus' and as 'red_bus'"),
         (["train/cat/a.jpg", "val/cat/b.jpg", "valid/cat/c.jpg"], "holds one part twice: train, val, valid"),
         (["a.jpg"], "holds no sub-folder; give a folder with one sub-folder of pictures per class"),
     ],
