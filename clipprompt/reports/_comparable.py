@@ -82,7 +82,7 @@ def distinct_records(records: Sequence[Record], sources: Sequence[str] | None = 
         key = _identity(record)
         earlier, there = found.setdefault(key, (record, place))
         if earlier["accuracy"] != record["accuracy"]:
-            values = f"{earlier['accuracy']:.6g} and {record['accuracy']:.6g}"
+            values = f"{earlier['accuracy']} and {record['accuracy']}"
             run = f"the same run ({_name(record)}) with accuracies {values}"
             raise UserError(f"{there} and {place} are {run}: keep one")
         # Times may differ; which of two is kept must not depend on the order.

@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
 HIGH_VARIANCE = tuple(name for name, one in SPECIFICATIONS.items() if one.high_variance)
 _FLAG = "high-variance set: runs of one method can lie several percent apart"
-_HM = (
-    "HM: harmonic mean of mean base and mean novel accuracy{average}; "
-    "its ± is the deviation of the harmonic means of the single runs"
-)
+_HM = "HM: harmonic mean of mean base and mean novel accuracy"
 _OF_AVERAGE = ", in the average of the average base and the average novel (as MaPLe's Table 3)"
+_OF_RUNS = "; its ± is the deviation of the harmonic means of the single runs"
 
 
 def describe_table(table: ProtocolTable) -> str:
@@ -49,9 +47,10 @@ def describe_notes(table: ProtocolTable, before: Sequence[ProtocolTable]) -> Ite
         table: with its rows.
         before: the tables that stand before it in the same report.
     """
+    has_deviation = any(number.std is not None for row in table.rows for number in row.numbers.values())
     if "hm" in table.columns:
-        yield _HM.format(average=_OF_AVERAGE if len(table.averaged) > 1 else "")
-    if any(number.std is not None for row in table.rows for number in row.numbers.values()):
+        yield _HM + (_OF_AVERAGE if len(table.averaged) > 1 else "") + (_OF_RUNS if has_deviation else "")
+    if has_deviation:
         yield f"±: sample standard deviation over runs ({_runs_in_words(table.records)})"
     yield from _average(table)
     yield from _counts(table)

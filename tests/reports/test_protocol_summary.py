@@ -401,6 +401,12 @@ def test_one_shot_is_one_in_a_note() -> None:
     assert "coop: train.epochs is 50 on dtd 1 shot, otherwise 100" in one_table(records).notes
 
 
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_a_deviation_is_explained_where_there_is_one(seeds: tuple[int, ...]) -> None:
+    table = one_table([one for seed in seeds for one in both("coop", "dtd", 0.5, 0.5, seed=seed)])
+    assert any("±" in note for note in table.notes) == (len(seeds) > 1)
+
+
 def test_prompts_that_were_not_trained_are_said() -> None:
     note = "coop: prompts as they start, nothing was learnt (train.epochs=0)"
     for n in (0, 1):
