@@ -138,7 +138,9 @@ def _columns(path: Path, line: int, classes: Sequence[str], cells: Sequence[str]
     for name, cell in labels.items():
         if cell not in VALUES:
             allowed = "1 (present), 0 (absent) or -1 (unknown)"
-            raise UserError(f"{path}, line {line}: label {cell!r} of class {name!r} is not {allowed}")
+            is_json = path.suffix.lower() == ".jsonl"
+            names = "" if is_json else "; names go in a column 'label', with 'split' alone beside it"
+            raise UserError(f"{path}, line {line}: label {cell!r} of class {name!r} is not {allowed}{names}")
     return {name: VALUES[cell] for name, cell in labels.items()}
 
 

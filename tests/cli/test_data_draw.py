@@ -94,6 +94,8 @@ def test_a_wrong_option_is_named_in_one_line(options: list[str], message: str) -
     [
         ("caltech101", "caltech101 needs --root, the folder that holds caltech-101"),
         ("voc2007", "voc2007 has several classes to a picture"),
+        ("caltech101:train", "'caltech101:train' is one part of a set, and here the whole of it is meant; give c"),
+        ("./photos:val", "'./photos:val' is one part of a set, and here the whole of it is meant; give ./photos"),
         ("caltech-101", "unknown set 'caltech-101' (did you mean 'caltech101'?)"),
     ],
 )

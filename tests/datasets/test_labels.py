@@ -77,6 +77,11 @@ def test_image_folder_may_be_elsewhere(write_table: Write, tmp_path: Path) -> No
         ("t.csv", "path,cat,dog\na.jpg,1\n", r"line 2: 2 columns where the first line has 3"),
         ("t.csv", "path,cat,dog\na.jpg,1,2\n", r"line 2: label '2' of class 'dog' is not 1 \(present\)"),
         ("t.csv", "path,cat,dog\na.jpg,1,\n", r"line 2: label '' of class 'dog'"),
+        (
+            "t.csv",
+            "filename,class\na.jpg,cat\n",
+            r"label 'cat' of class 'class' is not .*; names go in a column 'label'",
+        ),
         ("t.csv", "path,cat,cat\na.jpg,1,0\n", r"class 'cat' is there twice"),
         ("t.csv", "path,labels\n,cat\n", r"line 2: the path is empty"),
         ("t.csv", "path,labels\na.jpg,cat\n\na.jpg,dog\n", r"line 4: a\.jpg is already in line 2"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from clipprompt.datasets._checks import MissingPicturesError
+from clipprompt.datasets._label_files import SPLIT_WORDS
 from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets.classification.named import load_named
 from clipprompt.datasets.classification.own import is_own, load_own
@@ -81,6 +82,9 @@ def _loader(spec: str) -> Load:
             f"{spec} has several classes to a picture; shots, subsets and protocols are for sets with one, "
             "such as caltech101, mini-objects, or a folder of class folders"
         )
+    whole, _, part = spec.rpartition(":")
+    if part in SPLIT_WORDS and (is_classification(whole) or is_own(whole)):
+        raise UserError(f"{spec!r} is one part of a set, and here the whole of it is meant; give {whole}")
     if is_own(spec):
         return _load_own
     raise UserError(
