@@ -39,7 +39,10 @@ class Cell:
         if self.number is not None:
             spread = "" if self.number.std is None else f"{sign}{self.number.std:.{decimals}f}"
             return f"{self.number.mean:.{decimals}f}{spread}"
-        return NOTHING if self.printed is None else f"{self.printed:.{decimals}f}{'*' if self.is_marked else ''}"
+        if self.printed is None:
+            return NOTHING
+        # 64.05 becomes 64.1, as on paper, though the nearest float lies below it.
+        return f"{self.printed + 1e-9:.{decimals}f}{'*' if self.is_marked else ''}"
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from clipprompt.datasets.classification.specifications import ELEVEN
 from clipprompt.errors import UserError
+from clipprompt.reports._protocol_grid import Cell
 from clipprompt.reports.protocol_summary import summarise_protocols
 from clipprompt.reports.protocol_table import FORMATS, render_protocol_table, rich_tables
 from tests.reports.protocol_records import both, record
@@ -194,7 +195,7 @@ def test_markdown_of_base_to_novel() -> None:
     assert shown[2] == "| set | method | Base | Novel | HM | Base (paper) | Novel (paper) | HM (paper) |"
     assert shown[4] == "| dtd † | zero_shot | 42.0 | 22.0 | 28.9 | 53.2 | 59.9 | 56.4 |"
     assert shown[5] == r"| dtd † | coop | **54.0 ± 2.0** | **34.0 ± 2.0** | **41.7 ± 2.1** | 79.4\* | 41.2\* | 54.2\* |"
-    assert shown[6] == "| dtd † | *CoCoOp* | – | – | – | 77.0 | 56.0 | 64.8 |"
+    assert shown[6] == "| dtd † | *CoCoOp* | – | – | – | 77.0 | 56.0 | 64.9 |"
     assert "- †: high-variance set: runs of one method can lie several percent apart" in shown
 
 
@@ -281,6 +282,11 @@ def test_csv_of_few_shot_has_shots_in_their_column() -> None:
     found = read_csv(few_shot())
     assert {row["metric"] for row in found} == {"accuracy"}
     assert [row["shots"] for row in found if row["dataset"] == "average"] == ["0", "1", "2", "4", "8", "16"]
+
+
+@pytest.mark.parametrize(("printed", "decimals", "text"), [(64.05, 1, "64.1"), (64.05, 2, "64.05"), (64.04, 1, "64.0")])
+def test_printed_numbers_are_rounded_as_on_paper(printed: float, decimals: int, text: str) -> None:
+    assert Cell(printed=printed).text(decimals) == text
 
 
 # ---- LaTeX
