@@ -108,7 +108,7 @@ def _draws(tasks: Sequence[Task]) -> Iterator[tuple[Drawn, Path | None, list[str
         if job.learns:
             wanted[job.dataset][job.shots, job.subset, job.class_split].add("train")
         for test in job.tests:
-            wanted[test.dataset][job.shots if job.learns else None, test.subset, job.class_split].add(test.part)
+            wanted[test.dataset][None, test.subset, job.class_split].add(test.part)  # tests are of all pictures
     for name, draws in wanted.items():
         root = tasks[0].root if name in SPECIFICATIONS else None
         dataset = load_classification(name, root, parts=sorted(set[str]().union(*draws.values())))

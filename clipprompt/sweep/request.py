@@ -93,15 +93,21 @@ def claim_folder(folder: Path, request: Request) -> None:
 
 def _joined(there: Request, here: Request, folder: Path) -> Request:
     changed: dict[str, Any] = {}
-    for method in ("", *(method for method in there.methods if method in here.methods)):  # "": what is for all
-        _compare("settings", _settings(there, method), _settings(here, method), folder)
     for name in (field.name for field in fields(Request) if field.name not in _FREE):
         old, new = getattr(there, name), getattr(here, name)
+        if name == "settings":
+            _compare_settings(there, here, folder)
         if name in _GROWS:
             changed[name] = (*old, *(one for one in new if one not in old))
         elif name != "backbone" or (old and new):
             _compare(name, old, new, folder)
     return replace(here, **changed)
+
+
+def _compare_settings(there: Request, here: Request, folder: Path) -> None:
+    shared = [method for method in there.methods if method in here.methods]
+    for method in ("", *shared):  # first what is for all
+        _compare("settings", _settings(there, method), _settings(here, method), folder)
 
 
 def _settings(request: Request, method: str) -> tuple[str, ...]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from clipprompt.cli import app
 from clipprompt.cli.eval.protocol import HELP
 from clipprompt.evaluation.protocols import list_protocols
 from clipprompt.locks import locked
@@ -103,6 +106,25 @@ def test_a_run_that_fails_is_named_and_the_rest_is_done(command: list[str]) -> N
     assert last.startswith("clipprompt: ivlp/photos/base-2shots-seed1: failed: depth")
     assert last.endswith("(see sweep/ivlp/photos/base-2shots-seed1/log.txt)")
     assert "1 done, 1 failed, in sweep" in err
+
+
+def test_failures_are_named_below_the_table(command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--methods", "ivlp,coop", "--set", "ivlp:learner.depth_text=7"])
+    assert result.output.index("HM: ") < result.output.index("1 done, 1 failed") < result.output.index("failed: depth")
+
+
+def test_what_is_unusual_is_said_of_what_is_learnt_from(command: list[str]) -> None:
+    code, _, err = run(*command, "--shots", "11")
+    assert code == 0
+    assert "photos: fewer than 11 training pictures, all of them taken: cat (5), dog (5)\n" in err
+    assert err.count("fewer than") == 1  # novel classes are only tested on
+
+
+def test_a_folder_may_have_a_comma_in_its_name(command: list[str], world: Path, tmp_path: Path) -> None:
+    shutil.copytree(world / "photos", tmp_path / "two, photos")
+    code, out, _ = run(*command, "--datasets", "two, photos")
+    assert code == 0
+    assert "two, photos" in out
 
 
 def test_a_run_that_another_process_is_at_is_said_and_left(command: list[str]) -> None:

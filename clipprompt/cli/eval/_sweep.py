@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from clipprompt.sweep.task import Task
 
 
-def run(request: Request, tasks: Sequence[Task], folder: Path, engine: Engine, n_jobs: int) -> bool:
-    """Runs tasks; what failed is named on stderr.
+def run(request: Request, tasks: Sequence[Task], folder: Path, engine: Engine, n_jobs: int) -> Queue:
+    """Runs tasks.
 
     Returns:
-        Whether all of them are done, and nothing was left out.
+        What has become of each.
 
     Raises:
         typer.Exit: after Ctrl-C or SIGTERM.
@@ -33,14 +33,13 @@ def run(request: Request, tasks: Sequence[Task], folder: Path, engine: Engine, n
     from clipprompt.sweep.sweep import run_sweep
 
     try:
-        queue = run_sweep(request, tasks, folder, engine, n_jobs, say=_say)
+        return run_sweep(request, tasks, folder, engine, n_jobs, say=_say)
     except InterruptedRunError as stop:
         _say(f"{stop}; the same command goes on with {folder}")
         raise typer.Exit(128 + stop.signum) from None
     except KeyboardInterrupt:
         _say(f"stopped; the same command goes on with {folder}")
         raise typer.Exit(130) from None
-    return _name_failures(queue, folder)
 
 
 def list_tasks(tasks: Sequence[Task]) -> None:
@@ -78,13 +77,12 @@ def show_results(folder: Path, output_format: str) -> None:
         typer.echo(render_report(found, output_format), nl=False)
 
 
-def _say_tests(job: Job) -> str:
-    """Its classes where it is tested on what it learns from, otherwise the sets too."""
-    own = {test.dataset for test in job.tests} == {job.dataset}
-    return ", ".join(test.subset if own else f"{test.dataset} ({test.subset})" for test in job.tests)
+def name_failures(queue: Queue, folder: Path) -> bool:
+    """Says on stderr how many runs are done, and names what failed.
 
-
-def _name_failures(queue: Queue, folder: Path) -> bool:
+    Returns:
+        Whether all of them are done, and nothing was left out.
+    """
     from clipprompt.sweep.live import summary
 
     ended = {entry.task.job.name: entry for entry in queue.entries if entry.state != "done" or entry.message}
@@ -93,6 +91,12 @@ def _name_failures(queue: Queue, folder: Path) -> bool:
         where = f" (see {entry.task.log})" if entry.state == "failed" else ""
         _say(f"clipprompt: {name}: {entry.state}: {entry.message}{where}")
     return not ended
+
+
+def _say_tests(job: Job) -> str:
+    """Its classes where it is tested on what it learns from, otherwise the sets too."""
+    own = {test.dataset for test in job.tests} == {job.dataset}
+    return ", ".join(test.subset if own else f"{test.dataset} ({test.subset})" for test in job.tests)
 
 
 def _say(message: str) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from clipprompt.cli._options import Pretrained, Root
-from clipprompt.cli.eval._sweep import list_tasks, run, show_results
+from clipprompt.cli.eval._sweep import list_tasks, name_failures, run, show_results
 
 HELP = {
     "base-to-novel": "Learn half of a set's classes; be tested on these and on the others.",
@@ -116,7 +116,7 @@ def protocol(
     request = Request(
         protocol=name,
         methods=tuple(_names(methods or ("zero_shot" if name == "zero-shot" else ""))),
-        datasets=tuple(_full(one) for given in datasets or ["all"] for one in _names(given)),
+        datasets=tuple(_full(one) for given in datasets or ["all"] for one in _datasets(given)),
         seeds=_numbers("--seeds", seeds),
         shots=_shots(shots),
         class_splits=_numbers("--class-splits", class_splits),
@@ -137,13 +137,21 @@ def protocol(
     if dry_run:
         list_tasks(tasks)
         return
-    is_well = run(full, tasks, folder, runner, jobs)
-    show_results(folder, output_format)
+    queue = run(full, tasks, folder, runner, jobs)
+    try:
+        show_results(folder, output_format)
+    finally:  # below the table, which may be long
+        is_well = name_failures(queue, folder)
     raise typer.Exit(0 if is_well else 1)
 
 
 def _names(text: str) -> list[str]:
     return [part for part in (part.strip() for part in text.split(",")) if part]
+
+
+def _datasets(text: str) -> list[str]:
+    """Several, or one whose path has a comma."""
+    return [text] if Path(text).exists() else _names(text)
 
 
 def _full(name: str) -> str:
