@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clipprompt.errors import UserError
+from clipprompt.files import is_disk_error
 from clipprompt.locks import InUseError, locked
 from clipprompt.stopping import StopRequest
 from clipprompt.sweep._backbones import Backbones
 from clipprompt.sweep._output import note, output_to
 from clipprompt.sweep._testing import test_task
-from clipprompt.sweep.task import Task
+from clipprompt.sweep.task import JOB, PREDICTIONS, RESULTS, Task
 from clipprompt.training.run import run_training
 
 JOB_LOCK = ".job.lock"
@@ -62,8 +63,11 @@ def run_job(task: Task, backbones: Backbones, stop: StopRequest) -> Outcome:
         return Outcome("failed", str(error), time.monotonic() - started)
     except Exception as error:
         note(task.log, traceback.format_exc())
-        what = " ".join(str(error).split())[:200]
-        return Outcome("failed", f"{type(error).__name__}: {what}", time.monotonic() - started)
+        if isinstance(error, OSError) and is_disk_error(error):
+            what = f"cannot write in {task.folder}: {error.strerror}"
+        else:
+            what = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        return Outcome("failed", what, time.monotonic() - started)
     return Outcome("done", skipped, time.monotonic() - started)
 
 
@@ -93,5 +97,8 @@ def _claimed(task: Task) -> Iterator[None]:
         raise UserError(f"cannot use {task.folder} as a run folder: {error.strerror or error}") from error
     with ExitStack() as stack:
         stack.enter_context(locked(task.folder, JOB_LOCK))
+        for name in (RESULTS, PREDICTIONS, JOB):
+            for torn in task.folder.glob(f".{name}.*.part"):
+                torn.unlink(missing_ok=True)  # half written by a killed process
         task.check()
         yield

@@ -147,6 +147,25 @@ def test_a_full_disk_is_one_line_and_the_job_goes_on(tasks_for: Tasks, monkeypat
     assert do(task).state == "done"
 
 
+def test_a_disk_that_is_full_of_anything_is_one_line_too(tasks_for: Tasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    (task,) = tasks_for()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "test_task", full)
+    assert do(task).message == f"cannot write in {task.folder}: No space left on device"
+
+
+def test_what_a_killed_process_has_half_written_is_removed(tasks_for: Tasks) -> None:
+    (task,) = tasks_for(methods=("zero_shot",))
+    task.folder.mkdir(parents=True)
+    torn = task.folder / ".results.jsonl.123-0a1b2c3d.part"
+    torn.write_text("{")
+    assert do(task).state == "done"
+    assert not torn.exists()
+
+
 def test_a_signal_while_testing_ends_at_once_and_leaves_no_results(
     tasks_for: Tasks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
