@@ -99,6 +99,6 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _numbers_of(description: dict[str, Any]) -> dict[str, Any]:
-    """The job's fields and the settings that they make; what is tested may differ."""
-    job = {key: value for key, value in description["job"].items() if key not in ("settings", "tests")}
-    return {**job, **description["settings"]}
+    """The job's fields and the settings that they make; what is tested may differ, and on which GPU."""
+    tree = {**description["job"], **description["settings"]}
+    return {key: value for key, value in tree.items() if key not in ("settings", "tests", "backbone.device")}

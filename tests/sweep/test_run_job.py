@@ -88,6 +88,15 @@ def test_another_job_in_the_folder_is_one_line(tasks_for: Tasks) -> None:
     assert do(other).message.endswith("choose another folder with -o")
 
 
+def test_what_is_done_on_one_device_is_done_for_a_sweep_on_another(tasks_for: Tasks) -> None:
+    (task,) = tasks_for()
+    assert do(task).state == "done"
+    backbone = task.config.backbone.model_copy(update={"device": "cuda:1"})
+    elsewhere = replace(task, config=task.config.model_copy(update={"backbone": backbone}))
+    elsewhere.check()
+    assert elsewhere.is_done
+
+
 def test_a_damaged_description_is_named(tasks_for: Tasks) -> None:
     (task,) = tasks_for()
     task.folder.mkdir(parents=True)
