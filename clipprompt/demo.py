@@ -29,7 +29,7 @@ from clipprompt.evaluation.scoring import score_images
 from clipprompt.files import write_text
 from clipprompt.learners import ImageFeatures, Learner, create_learner, load_learner
 from clipprompt.mini.captions import caption_split
-from clipprompt.reports.plots import plot_tagged_images
+from clipprompt.reports.multilabel.plots import plot_tagged_images
 from clipprompt.resources import resource
 from clipprompt.training.data import FeatureData, caption_data, image_data
 from clipprompt.training.loop import train

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from clipprompt.errors import UserError, nearest
-from clipprompt.reports.gather import gather_records
-from clipprompt.reports.protocol_summary import BASE, HM, NOVEL, MethodRow, Number, ProtocolTable, summarise_protocols
+from clipprompt.reports.protocols.gather import gather_records
+from clipprompt.reports.protocols.rows import BASE, HM, NOVEL, MethodRow, Number, ProtocolTable
+from clipprompt.reports.protocols.summary import summarise_protocols
 
 _COLUMNS = {BASE: "Base", NOVEL: "Novel", HM: "HM"}
 

@@ -9,14 +9,14 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from clipprompt.reports.tables import PublishedRows, Records
+    from clipprompt.reports.multilabel.tables import PublishedRows, Records
 
 
 def show_records(
     records: Records, output_format: str, published: PublishedRows | None = None, metrics: str = "map"
 ) -> None:
     """Prints records as ``table``, ``md``, ``csv`` or ``json``; the first two with ``map`` alone or ``all`` metrics."""
-    from clipprompt.reports.tables import render_table, rich_table
+    from clipprompt.reports.multilabel.tables import render_table, rich_table
 
     if output_format == "table":
         from rich.console import Console

@@ -23,7 +23,7 @@ def demo(
     pictures, which are drawn when they are scored.
     """
     from clipprompt.demo import run_demo
-    from clipprompt.reports.tables import check_format
+    from clipprompt.reports.multilabel.tables import check_format
 
     check_format(output_format)
     try:

@@ -50,7 +50,7 @@ def models(
     from clipprompt.errors import UserError, nearest
     from clipprompt.features.image_cache import default_cache_folder
     from clipprompt.progress import track
-    from clipprompt.reports.tables import check_format
+    from clipprompt.reports.multilabel.tables import check_format
 
     check_format(output_format)
     if family not in (None, *FAMILIES):

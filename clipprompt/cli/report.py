@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from clipprompt.reports.gather import Gathered
+    from clipprompt.reports.protocols.gather import Gathered
 
 
 def report(
@@ -60,7 +60,7 @@ def report(
     """
     from clipprompt.cli._writing import check_output, open_output
     from clipprompt.errors import UserError
-    from clipprompt.reports.gather import gather_records
+    from clipprompt.reports.protocols.gather import gather_records
     from clipprompt.reports.report import render_report, report_format, rich_report
 
     kind = report_format(output_format, output)
@@ -84,8 +84,8 @@ def report(
 def _check_pictures(plot_format: str, confusions: Path | None, contact_sheet: Path | None) -> None:
     """Refuses early what could only fail at the end."""
     from clipprompt.cli._writing import check_output
-    from clipprompt.reports._figure import check_path
-    from clipprompt.reports.confusion_files import check_confusions_path
+    from clipprompt.reports.drawing.figure import check_path
+    from clipprompt.reports.mistakes.confusion_files import check_confusions_path
 
     check_path(f"plots as .{plot_format}")
     check_output(confusions, "--confusions")
@@ -107,11 +107,11 @@ def _draw(
     """Files beside the report."""
     if plots is None and confusions is None and contact_sheet is None:
         return
-    from clipprompt.reports.confusion_files import write_confusions
-    from clipprompt.reports.confusions import count_confusions
-    from clipprompt.reports.contact_sheet import write_contact_sheet
-    from clipprompt.reports.protocol_plots import save_protocol_plots
-    from clipprompt.reports.protocol_summary import summarise_protocols
+    from clipprompt.reports.drawing.plots import save_protocol_plots
+    from clipprompt.reports.mistakes.confusion_files import write_confusions
+    from clipprompt.reports.mistakes.confusions import count_confusions
+    from clipprompt.reports.mistakes.contact_sheet import write_contact_sheet
+    from clipprompt.reports.protocols.summary import summarise_protocols
 
     tables = summarise_protocols(found.records, found.sources)
     if plots is not None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from clipprompt.errors import UserError, nearest
 from clipprompt.printable import to_json
-from clipprompt.reports._comparable import distinct_records
-from clipprompt.reports.gather import Gathered
-from clipprompt.reports.protocol_summary import ProtocolTable, summarise_protocols
-from clipprompt.reports.protocol_table import render_tables, rich_tables
-from clipprompt.reports.published import DATASETS, load_published
-from clipprompt.reports.reproduce import sweep_command
-from clipprompt.reports.tables import PublishedRows, render_table, rich_table
+from clipprompt.reports.multilabel.published import DATASETS, load_published
+from clipprompt.reports.multilabel.tables import PublishedRows, render_table, rich_table
+from clipprompt.reports.protocols.comparable import distinct_records
+from clipprompt.reports.protocols.gather import Gathered
+from clipprompt.reports.protocols.reproduce import sweep_command
+from clipprompt.reports.protocols.rows import ProtocolTable
+from clipprompt.reports.protocols.summary import summarise_protocols
+from clipprompt.reports.render.table import render_tables, rich_tables
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from clipprompt.errors import UserError
-from clipprompt.reports._figure import (
+from clipprompt.reports.drawing.figure import (
     BLUE,
     GREY,
     INK,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clipprompt.reports.predictions import Prediction
+from clipprompt.reports.mistakes.predictions import Prediction
 
 
 def make_predictions(*pairs: tuple[str, str], dataset: str = "dtd", method: str = "coop") -> list[Prediction]:

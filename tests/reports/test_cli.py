@@ -16,7 +16,7 @@ from clipprompt.cli import app
 from clipprompt.errors import UserError
 from tests.reports.conftest import Make
 from tests.reports.protocol_records import both, record
-from tests.reports.test_gather import run_folder, write
+from tests.reports.protocols.test_gather import run_folder, write
 
 
 def run(*arguments: object) -> Result:

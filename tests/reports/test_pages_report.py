@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from clipprompt.printable import printable
+from clipprompt.reports.mistakes.predictions import Prediction
 from clipprompt.reports.pages.report_page import render_report_page
-from clipprompt.reports.predictions import Prediction
-from clipprompt.reports.protocol_summary import summarise_protocols
+from clipprompt.reports.protocols.summary import summarise_protocols
 from tests.reports._pages import Page, assert_self_contained
 from tests.reports.protocol_records import both, record
 

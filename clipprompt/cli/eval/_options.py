@@ -26,8 +26,8 @@ def check_request(
     from clipprompt.cli._writing import check_output
     from clipprompt.evaluation.measures import check_threshold
     from clipprompt.evaluation.normalise import check_normalisation
-    from clipprompt.reports._figure import check_path
-    from clipprompt.reports.tables import check_format, check_metrics
+    from clipprompt.reports.drawing.figure import check_path
+    from clipprompt.reports.multilabel.tables import check_format, check_metrics
 
     check_format(output_format)
     check_metrics(metrics)

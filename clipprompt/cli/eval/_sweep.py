@@ -64,7 +64,7 @@ def show_results(folder: Path, output_format: str) -> None:
     """Prints what ``clipprompt report`` says of a sweep's folder, runs of its other parts included."""
     from rich.console import Console
 
-    from clipprompt.reports.gather import gather_records
+    from clipprompt.reports.protocols.gather import gather_records
     from clipprompt.reports.report import render_report, rich_report
     from clipprompt.sweep.task import RESULTS
 

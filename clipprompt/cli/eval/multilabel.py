@@ -14,7 +14,7 @@ from clipprompt.cli.eval._options import Format, Metrics, Normalise, PerClass, P
 if TYPE_CHECKING:
     from clipprompt.backbone import Backbone
     from clipprompt.evaluation.multilabel import MultiLabelRecord, ScoredRows
-    from clipprompt.reports.tables import PublishedRows
+    from clipprompt.reports.multilabel.tables import PublishedRows
 
 DATASET = (
     "voc2007, coco2014, coco2017 or nuswide (with --root), FILE.json (COCO instances), "
@@ -155,7 +155,7 @@ def _check_one_row(save_predictions: Path | None, prompts: list[str]) -> None:
 
 def _published_name(wanted: str | None, dataset: str, classes: str | None) -> str | None:
     """The set whose published numbers are shown: the one asked for, or a named set with all of its classes."""
-    from clipprompt.reports.published import DATASETS, check_published
+    from clipprompt.reports.multilabel.published import DATASETS, check_published
 
     if wanted == "none":
         return None
@@ -167,7 +167,7 @@ def _published_name(wanted: str | None, dataset: str, classes: str | None) -> st
 
 
 def _published_rows(name: str | None, backbone: str) -> PublishedRows | None:
-    from clipprompt.reports.published import load_published
+    from clipprompt.reports.multilabel.published import load_published
 
     return None if name is None else load_published(name, backbone)
 
@@ -204,8 +204,8 @@ def _write(
 ) -> None:
     from clipprompt.evaluation.records import write_records
     from clipprompt.evaluation.scores import write_scores
-    from clipprompt.reports.per_class import write_per_class
-    from clipprompt.reports.plots import plot_average_precision
+    from clipprompt.reports.multilabel.per_class import write_per_class
+    from clipprompt.reports.multilabel.plots import plot_average_precision
 
     if output is not None:
         write_records(output, records)

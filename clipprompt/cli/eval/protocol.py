@@ -104,7 +104,7 @@ def protocol(
 ) -> None:
     """Runs the protocol that the command is named after."""
     from clipprompt.features.image_cache import default_cache_folder
-    from clipprompt.reports.protocol_table import check_protocol_format
+    from clipprompt.reports.render.table import check_protocol_format
     from clipprompt.sweep.engines import load_engine
     from clipprompt.sweep.request import Request
     from clipprompt.sweep.shards import parse_shard

@@ -85,8 +85,8 @@ def scores(
     """
     from clipprompt.evaluation.multilabel import check_branches
     from clipprompt.evaluation.saved import evaluate_files
-    from clipprompt.reports.per_class import write_per_class
-    from clipprompt.reports.plots import plot_average_precision
+    from clipprompt.reports.multilabel.per_class import write_per_class
+    from clipprompt.reports.multilabel.plots import plot_average_precision
 
     check_request(output_format, metrics, threshold, normalise, plot, per_class=per_class)
     check_branches([] if branch is None else [branch])

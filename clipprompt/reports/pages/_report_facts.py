@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from clipprompt.reports._comparable import Record
-from clipprompt.reports.protocol_summary import ProtocolTable
+from clipprompt.reports.protocols.comparable import Record
+from clipprompt.reports.protocols.rows import ProtocolTable
 
 _SHORT = 12
 """Letters of a hash that are shown."""

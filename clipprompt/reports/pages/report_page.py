@@ -10,17 +10,17 @@ from typing import Any
 
 from markupsafe import Markup
 
-from clipprompt.reports._protocol_grid import PAPER, Grid, heading_of, make_grid, transposed
-from clipprompt.reports._svg import panel_svg, themed
-from clipprompt.reports.class_accuracy import worst_classes
-from clipprompt.reports.confusions import Confusions, Evaluated, counted
-from clipprompt.reports.contact_sheet import Tile, choose_mistakes, open_tiles, tile_words
+from clipprompt.reports.drawing.plots import Plot, protocol_plots
+from clipprompt.reports.drawing.svg import panel_svg, themed
+from clipprompt.reports.mistakes.confusions import Confusions, Evaluated, counted
+from clipprompt.reports.mistakes.contact_sheet import Tile, choose_mistakes, open_tiles, tile_words
+from clipprompt.reports.mistakes.predictions import Prediction
 from clipprompt.reports.pages import _report_facts as facts
 from clipprompt.reports.pages._render import data_uri, render
-from clipprompt.reports.predictions import Prediction
-from clipprompt.reports.protocol_plots import Plot, protocol_plots
-from clipprompt.reports.protocol_summary import ProtocolTable
-from clipprompt.reports.published_protocols import Papers, find_published
+from clipprompt.reports.protocols.class_accuracy import worst_classes
+from clipprompt.reports.protocols.published import Papers, find_published
+from clipprompt.reports.protocols.rows import ProtocolTable
+from clipprompt.reports.render.grid import PAPER, Grid, heading_of, make_grid, transposed
 
 Lists = tuple[str, list[tuple[str, list[Any]]]]
 """A subset of the classes, and a list for each method."""

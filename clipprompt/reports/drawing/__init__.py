@@ -1,0 +1,1 @@
+"""Figures: what all pictures share, and the plots of protocols."""

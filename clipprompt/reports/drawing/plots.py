@@ -1,0 +1,152 @@
+"""The plots of a protocol: harmonic means as bars, base against novel, curves over shots, accuracy on each set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clipprompt.reports.drawing._bars import Bar, bar_panels
+from clipprompt.reports.drawing._curves import Dot, curve_panel
+from clipprompt.reports.drawing._scatter import Spot, scatter_panel
+from clipprompt.reports.drawing.grid import save_panels
+from clipprompt.reports.drawing.panel import Panel, Style, styles
+from clipprompt.reports.protocols.published import Papers, differs, find_published
+from clipprompt.reports.protocols.rows import ACCURACY, BASE, HM, NOVEL, MethodRow, ProtocolTable
+from clipprompt.reports.render.grid import heading_of
+
+_DEVIATION = "Error bars: one standard deviation over runs to each side."
+_PRINTED = "◇: what papers print; *: more than two standard deviations from it."
+_BASE_AGAINST_NOVEL = (
+    "To the right: more of the base classes, which were learnt. Up: more of the novel ones, which were not. "
+    "On a dashed line the harmonic mean is the same."
+)
+_CURVES = "Dashed: what has no number of shots, as it learns nothing or from all pictures."
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Panels that belong together.
+
+    Attributes:
+        name: of a file, without an ending.
+        title: above the panels.
+        caption: what is to be seen, in a sentence or two.
+        panels: at least one.
+        keys: looks of the methods where the panels do not name them.
+    """
+
+    name: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+    keys: tuple[tuple[str, Style], ...] = ()
+
+
+def protocol_plots(table: ProtocolTable, papers: Papers) -> list[Plot]:
+    """All plots of a table.
+
+    Args:
+        table: of one protocol.
+        papers: what they print, which is marked in the bars.
+    """
+    looks = styles([row.label for row in table.rows])
+    if _shown(table, HM):
+        title = "Harmonic mean of base and novel accuracy, %"
+        return [_bars(table, HM, title, looks, papers), *_scatters(table, looks)]
+    if table.protocol == "few-shot":
+        return [_curves(table, looks)]
+    return [
+        _bars(table, column, f"Accuracy{'' if column == ACCURACY else f' on {column} classes'}, %", looks, papers)
+        for column in table.measured
+    ]
+
+
+def save_protocol_plots(
+    tables: Sequence[ProtocolTable], folder: str | Path, ending: str = "png", *, published: bool = True
+) -> list[Path]:
+    """Writes the plots of all tables as files.
+
+    Args:
+        tables: of protocols.
+        folder: for the files; made if it is not there.
+        ending: png, pdf or svg.
+        published: whether the papers' numbers are marked, where they compare.
+
+    Returns:
+        The files.
+
+    Raises:
+        UserError: for another ending, or a folder that cannot be written to.
+    """
+    paths = []
+    for number, table in enumerate(tables, 1):
+        of_several = "" if len(tables) == 1 else f"{number}-"
+        for plot in protocol_plots(table, find_published(table) if published else Papers()):
+            paths.append(Path(folder) / f"{of_several}{plot.name}.{ending}")
+            save_panels(plot.panels, paths[-1], title=plot.title, keys=plot.keys)
+    return paths
+
+
+def _shown(table: ProtocolTable, column: str) -> list[str | None]:
+    """The average, where there is one, and the data sets that some row has a number of."""
+    places: list[str | None] = [None, *table.datasets]
+    return [name for name in places if any((name, column) in row.numbers for row in table.rows)]
+
+
+def _bars(table: ProtocolTable, column: str, title: str, looks: Mapping[str, Style], papers: Papers) -> Plot:
+    groups = {
+        heading_of(table, name): [_bar(row, name, column, papers) for row in table.rows]
+        for name in _shown(table, column)
+    }
+    bars = [bar for group in groups.values() for bar in group]
+    deviation = _DEVIATION if any(bar.std is not None for bar in bars) else ""
+    printed = _PRINTED if any(bar.published is not None for bar in bars) else ""
+    name = f"{table.protocol}-{'harmonic-means' if column == HM else column}"
+    return Plot(name, title, f"{deviation} {printed}".strip(), tuple(bar_panels(groups, looks)))
+
+
+def _bar(row: MethodRow, dataset: str | None, column: str, papers: Papers) -> Bar:
+    number, printed = row.numbers.get((dataset, column)), papers.beside.get((row.label, (dataset, column)))
+    if number is None:
+        return Bar(row.label, None)
+    flag = " *" if printed is not None and differs(number, printed) else ""
+    return Bar(row.label, number.mean, number.std, printed, flag)
+
+
+def _scatters(table: ProtocolTable, looks: Mapping[str, Style]) -> Iterator[Plot]:
+    has_average = len(table.averaged) > 1
+    one = heading_of(table, None if has_average else table.datasets[0])
+    choices: dict[str, Sequence[str | None]] = {one: [None]} if has_average else {}
+    choices[one if len(table.datasets) == 1 else "Every set by itself"] = table.datasets
+    spots = {title: list(_spots(table, names)) for title, names in choices.items()}
+    panels = tuple(scatter_panel(title, found, looks) for title, found in spots.items() if found)
+    if panels:
+        name = f"{table.protocol}-base-against-novel"
+        yield Plot(name, "Base against novel", _BASE_AGAINST_NOVEL, panels, tuple(looks.items()))
+
+
+def _spots(table: ProtocolTable, datasets: Sequence[str | None]) -> Iterator[Spot]:
+    for row in table.rows:
+        for name in datasets:
+            base, novel = row.numbers.get((name, BASE)), row.numbers.get((name, NOVEL))
+            if base and novel:
+                words = row.label if name is None else f"{row.label}, {name}"
+                yield Spot(row.label, words, base.mean, novel.mean, base.std, novel.std)
+
+
+def _curves(table: ProtocolTable, looks: Mapping[str, Style]) -> Plot:
+    panels = []
+    for name in (None, *table.datasets):
+        curves = {row.label: dots for row in table.rows if (dots := _dots(table, row, name))}
+        if curves:
+            panels.append(curve_panel(heading_of(table, name), curves, looks))
+    deviation = _DEVIATION if any(number.std for row in table.rows for number in row.numbers.values()) else ""
+    dashed = _CURVES if {"0", "all"} & set(table.columns) else ""
+    caption = f"{deviation} {dashed}".strip()
+    return Plot(f"{table.protocol}-curves", "Accuracy by shots, %", caption, tuple(panels), tuple(looks.items()))
+
+
+def _dots(table: ProtocolTable, row: MethodRow, dataset: str | None) -> list[Dot]:
+    found = ((column, row.numbers.get((dataset, column))) for column in table.columns)
+    return [Dot(int(column) if column.isdigit() else None, n.mean, n.std) for column, n in found if n is not None]

@@ -1,0 +1,1 @@
+"""What pictures were taken for: predictions, confusions, and the pictures themselves."""

@@ -1,0 +1,1 @@
+"""Records of multi-label sets: tables, plots, and what papers print."""

@@ -1,0 +1,1 @@
+"""Tables of protocols as text: for the terminal, Markdown, LaTeX and CSV."""

@@ -1,0 +1,73 @@
+"""Tables of protocols as CSV: one number a line, so that nothing has to be taken apart again."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from clipprompt.printable import printable
+from clipprompt.reports.protocols.published import Papers, differs
+from clipprompt.reports.protocols.rows import ACCURACY, MethodRow, Number, Place, ProtocolTable
+
+FIELDS = (
+    *("table", "protocol", "part", "backbone", "pretrained", "fingerprint", "precision", "source", "method", "row"),
+    *("setting", "dataset", "shots", "metric", "mean", "std", "n_runs", "published", "differs"),
+)
+AVERAGE = "average"
+
+
+def to_csv(tables: Sequence[ProtocolTable], papers: Sequence[Papers]) -> str:
+    """All numbers, in percent. ``table`` counts from 1; the data set of averages is ``average``.
+
+    Args:
+        tables: of protocols.
+        papers: what is printed for each of them.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for number, (table, printed) in enumerate(zip(tables, papers, strict=True), 1):
+        facts = {key: getattr(table, key) for key in FIELDS[1:8]}
+        for line in _lines(table, printed):
+            cells = {"table": number, **facts, **line}
+            writer.writerow({key: printable(cell) if isinstance(cell, str) else cell for key, cell in cells.items()})
+    return text.getvalue()
+
+
+def _lines(table: ProtocolTable, papers: Papers) -> Iterator[dict[str, object]]:
+    for row in table.rows:
+        of_row = {"method": row.method, "row": row.label, "setting": row.setting}
+        for place in ((dataset, column) for dataset in (*table.datasets, None) for column in table.columns):
+            if place in row.numbers:
+                printed = papers.beside.get((row.label, place))
+                yield {**of_row, **_place(table, row, place), **_numbers(row.numbers[place], printed)}
+    for paper in papers.others:
+        of_row = {"method": paper.method, "row": paper.label, "setting": paper.setting}
+        for (dataset, metric), value in paper.numbers.items():
+            if dataset is None or dataset in table.datasets:
+                yield {**of_row, "dataset": dataset or AVERAGE, "metric": metric, "published": round(value, 3)}
+
+
+def _place(table: ProtocolTable, row: MethodRow, place: Place) -> dict[str, object]:
+    dataset, column = place
+    is_shots = table.protocol == "few-shot"
+    shots = column if is_shots else row.records[0]["shots"]
+    return {"dataset": dataset or AVERAGE, "shots": shots, "metric": ACCURACY if is_shots else column}
+
+
+def _numbers(number: Number, printed: float | None) -> dict[str, object]:
+    found: dict[str, object] = {
+        "mean": _decimals(number.mean),
+        "std": _decimals(number.std),
+        "n_runs": number.n_runs,
+        "differs": "",
+    }
+    if printed is not None:
+        found["published"] = round(printed, 3)  # as printed, unless it is an average that no paper prints
+        found["differs"] = "" if number.std is None else "yes" if differs(number, printed) else "no"
+    return found
+
+
+def _decimals(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

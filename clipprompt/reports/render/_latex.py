@@ -1,0 +1,127 @@
+r"""A grid as a LaTeX table. It needs ``\usepackage{booktabs,graphicx}`` in the preamble, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from clipprompt.reports.render.grid import NOTHING, PAPER, Block, Cell, Grid, Line
+
+_DECIMALS = 2
+"""As papers print."""
+_UPRIGHT = 6
+"""Of more columns than these, titles stand on end."""
+_NARROW = 3
+"""Tables of so many columns stand side by side on any page."""
+_PAGE, _NOTE = 62, 90
+"""Lines of a page of the article class, without the caption, and letters of a note's line: no float may be longer."""
+_SIGNS = {
+    "\\": r"\textbackslash{}",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # behind the end of a row, a bracket or a star would be read as its argument
+    "*": "{*}",
+    "±": r"$\pm$",
+    "†": r"$\dagger$",
+    "–": "--",
+}
+
+
+def to_latex(grid: Grid) -> str:
+    r"""A ``table*`` with caption, rules and notes; deviations are small, the papers' numbers slanted.
+
+    Blocks are small tables that stand side by side as the page has room, as words of a line do. What fills more than a
+    page is several ``table*``, the notes below the last.
+    """
+    parts = list(_pages(grid))
+    counts = [f" ({n} of {len(parts)})" if len(parts) > 1 else "" for n in range(1, len(parts) + 1)]
+    return "\n".join(_float(part, count) for part, count in zip(parts, counts, strict=True))
+
+
+def _pages(grid: Grid) -> Iterator[Grid]:
+    """The blocks by the pages that hold them; LaTeX would let a float run off its page."""
+    beside = 2 if len(grid.columns) <= _NARROW else 1
+    around = 4 + bool(_over_papers(grid))  # heading, titles, rules and the space below
+    blocks, n_lines = list[Block](), 0.0
+    for block in grid.blocks:
+        needed = (len(block.lines) + around) / beside
+        below = sum(1.5 + len(note) // _NOTE for note in grid.notes) if block is grid.blocks[-1] else 0
+        if blocks and n_lines + needed + below > _PAGE:
+            yield replace(grid, blocks=tuple(blocks), notes=())
+            blocks, n_lines = [], 0.0
+        blocks, n_lines = [*blocks, block], n_lines + needed
+    yield replace(grid, blocks=tuple(blocks))
+
+
+def _float(grid: Grid, count: str) -> str:
+    tables = [_tabular(grid, block) for block in grid.blocks]
+    share = ".48" if len(grid.columns) <= _NARROW else ""
+    body = "\\quad\n".join(_at_most(table, share) for table in tables) if grid.kind else _fitted(tables[0], grid)
+    notes = [rf"\par\smallskip {{\footnotesize {escape_latex(note)}.\par}}" for note in grid.notes]
+    begin = r"\begin{table*}", r"\centering\scriptsize\setlength{\tabcolsep}{3pt}\setlength{\lineskip}{1.5ex}"
+    caption = rf"\caption{{{escape_latex(grid.caption + count)}.}}"
+    return "\n".join([*begin, caption, body, *notes, r"\end{table*}", ""])
+
+
+def _tabular(grid: Grid, block: Block) -> str:
+    n = len(grid.columns)
+    heading = rf"\textbf{{{escape_latex(block.heading)}}}"
+    title = [rf"{_span(n + 1, heading)} \\"] if block.heading else []
+    heads = " & ".join([escape_latex(grid.corner), *(_head(column, grid) for column in grid.columns)])
+    rows = [" & ".join([_label(line), *map(_cell, line.cells)]) + r" \\" for line in block.lines]
+    begin, end = rf"\begin{{tabular}}[t]{{l{'r' * n}}}", r"\end{tabular}"
+    top = [r"\toprule", *_over_papers(grid), rf"{heads} \\", r"\midrule"]
+    return "\n".join([begin, *title, *top, *rows, r"\bottomrule", end])
+
+
+def _over_papers(grid: Grid) -> list[str]:
+    """One word above the papers' columns of a block, which would be wider than their numbers otherwise."""
+    n_paper = sum(column.endswith(PAPER) for column in grid.columns) if grid.kind else 0
+    rest = len(grid.columns) - n_paper + 1
+    return [rf"{_span(rest, '')} & {_span(n_paper, 'paper')} \\"] if n_paper else []
+
+
+def _span(n_columns: int, text: str) -> str:
+    return rf"\multicolumn{{{n_columns}}}{{c}}{{{text}}}"
+
+
+def _fitted(tabular: str, grid: Grid) -> str:
+    """A table of many columns is made as wide as the page."""
+    return f"\\resizebox{{\\textwidth}}{{!}}{{%\n{tabular}}}" if len(grid.columns) > _UPRIGHT else _at_most(tabular)
+
+
+def _at_most(tabular: str, share: str = "") -> str:
+    """A table whose names are too long for its share of the page is made smaller."""
+    width = rf"{share}\textwidth"
+    fitted = rf"\ifdim\wd0>{width}\resizebox{{{width}}}{{!}}{{\usebox0}}\else\usebox0\fi"
+    return f"\\sbox0{{%\n{tabular}}}%\n{fitted}"
+
+
+def escape_latex(text: str) -> str:
+    """Text in which LaTeX reads no command, whatever it holds."""
+    return "".join(_SIGNS.get(letter, letter) for letter in text)
+
+
+def _head(title: str, grid: Grid) -> str:
+    text = escape_latex(title.removesuffix(PAPER) if grid.kind else title)
+    text = rf"\textit{{{text}}}" if title.endswith(PAPER) else text
+    return rf"\rotatebox{{90}}{{{text}}}" if len(grid.columns) > _UPRIGHT else text
+
+
+def _label(line: Line) -> str:
+    text = escape_latex(line.label)
+    return rf"\textit{{{text}}}" if line.is_printed else text
+
+
+def _cell(cell: Cell) -> str:
+    if cell.number is None:
+        text = escape_latex(cell.text(_DECIMALS))
+        return text if text == escape_latex(NOTHING) else rf"\textit{{{text}}}"
+    mean = f"{cell.number.mean:.{_DECIMALS}f}"
+    mean = rf"\textbf{{{mean}}}" if cell.is_best else mean
+    spread = "" if cell.number.std is None else rf"\,{{\tiny$\pm$\,{cell.number.std:.{_DECIMALS}f}}}"
+    return mean + spread

@@ -1,0 +1,134 @@
+"""A grid for a terminal of any width: blocks under headings, deviations as there is room, the papers' numbers dim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from clipprompt.reports.render.grid import PAPER, Cell, Grid, Line, transposed
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+_SIGNS = (" ± ", "±")
+_GAP, _INDENT = 2, 2
+_LABEL, _WORD = 18, 14
+"""Labels and words of titles have at least so much room before anything is folded, if they need it."""
+
+
+@dataclass(frozen=True)
+class TerminalGrid:
+    """A grid that is laid out when a rich console asks for it, and knows its width."""
+
+    grid: Grid
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
+        """Caption, table (or several, if the columns do not fit beside each other) and notes."""
+        from rich.text import Text
+
+        yield Text(f"{self.grid.caption}\n", style="bold")
+        fitting, sign = _fitted(self.grid, options.max_width)
+        for part in _parts(fitting, sign, options.max_width):
+            yield _table(part, sign, options.max_width)
+            yield Text("")
+        for note in self.grid.notes:
+            yield Text(note, style="dim")
+
+
+def _fitted(grid: Grid, width: int) -> tuple[Grid, str]:
+    """The grid that fits, and how deviations are written: with methods in columns where sets have no room."""
+    shapes = [grid, *([transposed(grid)] if not grid.kind else [])]
+    for shape in shapes:
+        for sign in _SIGNS:
+            if _least_label(shape) + _room(_widths(shape, sign)) <= width:
+                return shape, sign
+    return shapes[-1], _SIGNS[-1]
+
+
+def _parts(grid: Grid, sign: str, width: int) -> Iterator[Grid]:
+    """The grid, or as many columns of it at a time as there is room for."""
+    widths, start = _widths(grid, sign), 0
+    while start < len(widths):
+        end = start + 1
+        while end < len(widths) and _least_label(grid) + _room(widths[start : end + 1]) <= width:
+            end += 1
+        yield _columns(grid, start, end)
+        start = end
+
+
+def _columns(grid: Grid, start: int, end: int) -> Grid:
+    blocks = tuple(
+        replace(block, lines=tuple(replace(line, cells=line.cells[start:end]) for line in block.lines))
+        for block in grid.blocks
+    )
+    return replace(grid, columns=grid.columns[start:end], blocks=blocks)
+
+
+def _widths(grid: Grid, sign: str) -> list[int]:
+    cells = zip(*(line.cells for block in grid.blocks for line in block.lines), strict=True)
+    return [
+        max(
+            *(len(cell.text(sign=sign)) for cell in column),
+            *(min(len(word), _WORD) for word in _head(title, grid).split()),
+        )
+        for title, column in zip(grid.columns, cells, strict=True)
+    ]
+
+
+def _room(widths: Sequence[int]) -> int:
+    return sum(_GAP + width for width in widths)
+
+
+def _longest_label(grid: Grid) -> int:
+    indent = _INDENT if grid.kind else 0
+    return max(
+        len(text)
+        for block in grid.blocks
+        for text in [block.heading, *(" " * indent + line.label for line in block.lines)]
+    )
+
+
+def _least_label(grid: Grid) -> int:
+    return min(_longest_label(grid), _LABEL)
+
+
+def _table(grid: Grid, sign: str, width: int) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    widths = _widths(grid, sign)
+    label_width = max(min(_longest_label(grid), width - _room(widths)), _least_label(grid))
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column(Text(grid.corner), width=label_width, overflow="fold", vertical="bottom")
+    for title, wide in zip(grid.columns, widths, strict=True):
+        table.add_column(Text(_head(title, grid)), width=wide, justify="right", overflow="fold", vertical="bottom")
+    for block in grid.blocks:
+        if block.heading:
+            table.add_row(Text(block.heading, style="bold"))
+        for line in block.lines:
+            label = Text(line.label, style="dim" if line.is_printed else "")
+            table.add_row(Padding(label, (0, 0, 0, _INDENT if grid.kind else 0)), *_cells(line, sign))
+    return table
+
+
+def _head(title: str, grid: Grid) -> str:
+    """Of a block's columns, the paper's are told by a second line; a method's title is folded as it comes."""
+    return f"paper:\n{title.removesuffix(PAPER)}" if grid.kind and title.endswith(PAPER) else title
+
+
+def _cells(line: Line, sign: str) -> Iterator[Text]:
+    from rich.text import Text
+
+    for cell in line.cells:
+        yield Text(cell.text(sign=sign), style=_cell_style(cell))
+
+
+def _cell_style(cell: Cell) -> str:
+    if cell.is_marked:
+        return "magenta"  # seen on black and on white
+    return "bold" if cell.is_best else "dim" if cell.number is None else ""

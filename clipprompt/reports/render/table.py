@@ -1,0 +1,91 @@
+"""Tables of protocols: for the terminal, Markdown, CSV, LaTeX, and the records themselves."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from clipprompt.errors import UserError, nearest
+from clipprompt.printable import to_json
+from clipprompt.reports.protocols.comparable import Record, distinct_records
+from clipprompt.reports.protocols.published import Papers, find_published
+from clipprompt.reports.protocols.rows import ProtocolTable
+from clipprompt.reports.protocols.summary import summarise_protocols
+from clipprompt.reports.render.grid import Grid, make_grid
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+FORMATS = ("table", "md", "csv", "latex", "jsonl")
+
+
+def render_protocol_table(records: Sequence[Record], format: str = "table", published: bool = True) -> str:  # noqa: A002
+    """Renders the records of protocols; their order does not matter.
+
+    Args:
+        records: classification records.
+        format: ``table`` (for a terminal of 80 columns), ``md`` and ``latex`` in percent, mean and deviation over runs;
+            ``csv``, one number a line; or ``jsonl``, the records themselves in 0..1, each once.
+        published: whether the papers' numbers stand beside, where they compare.
+
+    Raises:
+        UserError: for an unknown format, and if one run has two accuracies on one test set.
+    """
+    check_protocol_format(format)
+    if format == "jsonl":
+        return "".join(f"{to_json(record)}\n" for record in distinct_records(records))
+    return render_tables(summarise_protocols(records), format, published)
+
+
+def render_tables(tables: Sequence[ProtocolTable], format: str, published: bool = True) -> str:  # noqa: A002
+    """Renders tables that are made already, in any format but ``jsonl``."""
+    from clipprompt.reports.render._csv import to_csv
+    from clipprompt.reports.render._latex import to_latex
+    from clipprompt.reports.render._markdown import to_markdown
+
+    if format == "table":
+        return _terminal(rich_tables(tables, published))
+    if format == "csv":
+        return to_csv(tables, [_papers(table, published) for table in tables])
+    render = to_latex if format == "latex" else to_markdown
+    return "\n".join(render(grid) for grid in _grids(tables, published))
+
+
+def rich_tables(tables: Sequence[ProtocolTable], published: bool = True) -> RenderableType:
+    """The tables for a rich console, which knows its width and colours."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from clipprompt.reports.render._terminal import TerminalGrid
+
+    parts: list[RenderableType] = []
+    for grid in _grids(tables, published):
+        parts += [*([Text("")] if parts else []), TerminalGrid(grid)]
+    return Group(*parts)
+
+
+def check_protocol_format(name: str) -> None:
+    """Checks the name of a format.
+
+    Raises:
+        UserError: for an unknown one, with the nearest suggested.
+    """
+    if name not in FORMATS:
+        raise UserError(f"unknown format {name!r}{nearest(name, FORMATS)}; choose one of {', '.join(FORMATS)}")
+
+
+def _grids(tables: Sequence[ProtocolTable], published: bool) -> list[Grid]:
+    return [make_grid(table, _papers(table, published)) for table in tables]
+
+
+def _papers(table: ProtocolTable, published: bool) -> Papers:
+    return find_published(table) if published else Papers()
+
+
+def _terminal(tables: RenderableType) -> str:
+    from rich.console import Console
+
+    text = io.StringIO()
+    Console(file=text, width=80).print(tables)
+    return text.getvalue()
