@@ -38,7 +38,7 @@ def load_drawn(name: str, kinds: Sequence[str] = CLASSES) -> ClassificationSet:
     return ClassificationSet(
         name=name,
         parts={part: _samples(name, part, count, kinds) for part, count in _PER_CLASS.items()},
-        source="drawn",
+        files="drawn",
         open_item=partial(_draw, kinds=tuple(kinds)),
     )
 

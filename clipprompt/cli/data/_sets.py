@@ -78,7 +78,7 @@ def _line(found: Findings, dataset: ClassificationSet, decoded: bool) -> str:
     faults = {"broken": len(found.broken), "missing": found.n_lacking - len(found.broken)}
     state = ", ".join(f"{count:,} {what}" for what, count in faults.items() if count)
     official = {True: "; official size", False: "; not of the official size", None: ""}[found.has_official_size]
-    source = dataset.source.removesuffix("; not of the official size")
+    source = replace(dataset, official_size=None).source  # the size is said behind the sum
     sha = f" (SHA-256 {dataset.source_sha256})" if dataset.source_sha256 else ""
     return (
         f"{found.name}: {len(dataset.classnames):,} classes; {sizes} pictures, "
@@ -107,4 +107,4 @@ def _kind_of_source(dataset: ClassificationSet) -> str:
         return "drawn"
     if dataset.source_sha256 is not None:
         return "file"
-    return "folder" if "folders" in dataset.source else "lists"
+    return "folder" if dataset.from_folders else "lists"

@@ -85,8 +85,7 @@ class Findings:
         if self.dataset is None:
             return self.problem
         if self.missing:
-            source = self.dataset.source.partition(";")[0]
-            first = f"{printable(self.dataset.item(self.missing[0]))}, listed in {source}"
+            first = f"{printable(self.dataset.item(self.missing[0]))}, listed in {self.dataset.files}"
             count = f"{len(self.missing):,} of {self.n_pictures:,} pictures are missing"
             return f"{self.name}: {count}, the first is {first}; {self.next_step}"
         if self.broken:

@@ -77,7 +77,7 @@ def _from_split_file(specification: Specification, path: Path, pictures: Path) -
         name=specification.name,
         parts=split.parts,
         folder=pictures,
-        source=path.name,
+        files=path.name,
         source_sha256=split.sha256,
         notes=split.notes,
     )
@@ -86,31 +86,39 @@ def _from_split_file(specification: Specification, path: Path, pictures: Path) -
 def _from_official(place: Place) -> ClassificationSet:
     specification = place.specification
     listed = read_official(place)
-    notes = listed.notes
-    if specification.split_file:
-        what = f"{specification.name}: there is no {specification.split_file} in {printable(place.base)}"
-        notes = (*notes, f"{what}; read {listed.source}: numbers do not compare with papers")
-    return ClassificationSet(
-        name=specification.name, parts=listed.parts, folder=place.pictures, source=listed.source, notes=notes
+    dataset = ClassificationSet(
+        name=specification.name,
+        parts=listed.parts,
+        folder=place.pictures,
+        files=listed.files,
+        how_split=listed.how_split,
+        from_folders=listed.from_folders,
+        notes=listed.notes,
     )
+    if not specification.split_file:
+        return dataset
+    what = f"{specification.name}: there is no {specification.split_file} in {printable(place.base)}"
+    note = f"{what}; read {dataset.source}: numbers do not compare with papers"
+    return replace(dataset, notes=(*dataset.notes, note))
 
 
 def _compare_sizes(dataset: ClassificationSet, specification: Specification) -> ClassificationSet:
-    """Notes where a set is not of the official size: half a download, or a split of one's own."""
+    """Says whether, and notes where a set is not of the official size: half a download, or a split of one's own."""
     sizes = {part: len(samples) for part, samples in dataset.parts.items()}
     official = {part: specification.sizes.get(part, 0) for part in sizes}
     n_classes = len(dataset.classnames)
     if sizes == official and n_classes == specification.n_classes:
+        notes = dataset.notes
         if dataset.source_sha256 and specification.split_sha256 not in ("", dataset.source_sha256):
-            note = f"{dataset.source} is not the file that CoOp published, though of the same size"
-            return replace(dataset, notes=(*dataset.notes, f"{dataset.name}: {note}: numbers may not compare"))
-        return dataset
+            note = f"{dataset.files} is not the file that CoOp published, though of the same size"
+            notes = (*notes, f"{dataset.name}: {note}: numbers may not compare")
+        return replace(dataset, official_size=True, notes=notes)
     ours = f"{_slashed(sizes)} pictures in {'/'.join(sizes)} of {n_classes:,} classes"
     note = (
         f"{dataset.name} has {ours} where the official set has {_slashed(official)} of {specification.n_classes:,}: "
         "numbers do not compare"
     )
-    return replace(dataset, source=f"{dataset.source}; not of the official size", notes=(*dataset.notes, note))
+    return replace(dataset, official_size=False, notes=(*dataset.notes, note))
 
 
 def _slashed(sizes: Mapping[str, int]) -> str:

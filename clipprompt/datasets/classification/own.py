@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from clipprompt.datasets._checks import check_folder, first_repeated, plain_name
@@ -55,7 +56,7 @@ def _load_folder(base: Path) -> ClassificationSet:
     if len(parts) < len(splits):
         raise UserError(f"{printable(base)} holds one part twice: {', '.join(splits)}; val goes by one name")
     name = printable(base.resolve().name)
-    return _made(name, parts or _samples_of(base, ""), base, "its folders")
+    return replace(_made(name, parts or _samples_of(base, ""), base, "its folders"), from_folders=True)
 
 
 def _samples_of(base: Path, split: str) -> list[Sample]:
@@ -103,12 +104,12 @@ def _made(
     name: str,
     found: Mapping[str, Sequence[Sample]] | Sequence[Sample],
     folder: Path,
-    source: str,
+    files: str,
     source_sha256: str | None = None,
 ) -> ClassificationSet:
     """The set of parts, or of samples that are still to be split."""
     if isinstance(found, Mapping):
-        return ClassificationSet(name, found, folder, source, source_sha256)
+        return ClassificationSet(name, found, folder, files, source_sha256)
     parts, how = split_in_three(name, found, remedy=_TOO_FEW)
     note = f"{name} does not say its parts: {how}"
-    return ClassificationSet(name, parts, folder, f"{source}, {how}", source_sha256, (note,))
+    return ClassificationSet(name, parts, folder, files, source_sha256, how, notes=(note,))

@@ -42,8 +42,11 @@ class ClassificationSet:
         name: as a user writes it.
         parts: the samples of train, val and test, as far as the set has them, in the order of its files.
         folder: that paths are relative to; None for drawn pictures.
-        source: which files say what belongs to which part, and how it was split where they do not.
+        files: that say which picture is of which class and part.
         source_sha256: of the split file, where there is one.
+        how_split: what they do not say and was drawn here; empty where they say it all.
+        from_folders: whether these files are the folders of the pictures.
+        official_size: whether the parts that were read have the official numbers; None where there are none.
         notes: lines for people about what was read, for stderr.
         open_item: makes an upright RGB image of ``folder / path``, or of a drawn picture's ``path``.
     """
@@ -51,10 +54,19 @@ class ClassificationSet:
     name: str
     parts: Mapping[str, Sequence[Sample]]
     folder: Path | None = None
-    source: str = ""
+    files: str = ""
     source_sha256: str | None = None
+    how_split: str = ""
+    from_folders: bool = False
+    official_size: bool | None = None
     notes: tuple[str, ...] = ()
     open_item: Callable[[Any], Image.Image] = open_image
+
+    @property
+    def source(self) -> str:
+        """What told the parts, as records say it."""
+        told = ", ".join(filter(None, (self.files, self.how_split)))
+        return f"{told}; not of the official size" if self.official_size is False else told
 
     @cached_property
     def classnames(self) -> tuple[str, ...]:
@@ -68,14 +80,14 @@ class ClassificationSet:
             for sample in samples:
                 if names.setdefault(sample.label, sample.classname) != sample.classname:
                     both = f"{names[sample.label]!r} and {sample.classname!r}"
-                    raise UserError(f"{self.name}: label {sample.label} is called both {both} in {self.source}")
+                    raise UserError(f"{self.name}: label {sample.label} is called both {both} in {self.files}")
         if sorted(names) != list(range(len(names))):
             lacking = min(set(range(len(names))) - set(names))
-            raise UserError(f"{self.name}: {self.source} has no picture of label {lacking}")
+            raise UserError(f"{self.name}: {self.files} has no picture of label {lacking}")
         first: dict[str, int] = {}
         for label, name in sorted(names.items()):
             if (before := first.setdefault(plain_name(name), label)) != label:
-                raise UserError(f"{self.name}: labels {before} and {label} are both called {name!r} in {self.source}")
+                raise UserError(f"{self.name}: labels {before} and {label} are both called {name!r} in {self.files}")
         return tuple(names[label] for label in range(len(names)))
 
     def part(self, name: str) -> Sequence[Sample]:

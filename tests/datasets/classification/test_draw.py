@@ -167,7 +167,7 @@ def test_a_single_class_has_no_novel_half() -> None:
 def test_a_name_of_two_labels_is_refused() -> None:
     samples = [Sample(f"{label}.jpg", label, name) for label, name in enumerate(["cat", "hot_dog", "Hot dog"])]
     with pytest.raises(UserError, match=r"tiny: labels 1 and 2 are both called 'Hot dog' in x\.json"):
-        draw(ClassificationSet("tiny", {"train": samples}, source="x.json"), 1, seed=1)
+        draw(ClassificationSet("tiny", {"train": samples}, files="x.json"), 1, seed=1)
 
 
 def test_few_shot_goes_on_with_its_generator() -> None:

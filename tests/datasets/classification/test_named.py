@@ -83,9 +83,19 @@ def test_source_and_notes_say_where_the_parts_are_from(miniatures: tuple[Path, b
     assert found.source.startswith(specification.split_file) == (reads_it or not specification.split_file)
     lacking = f"there is no {specification.split_file} in"
     assert any(lacking in note for note in found.notes) == (name in WITH_SPLIT_FILE and not has_split_file)
-    assert ("seed 1" in found.source) == (name in WITH_SPLIT_FILE and not has_split_file)
-    assert found.source.endswith("; not of the official size")
+    assert ("seed 1" in found.how_split) == (name in WITH_SPLIT_FILE and not has_split_file)
+    how = f", {found.how_split}" if found.how_split else ""
+    assert (found.official_size, found.source) == (False, f"{found.files}{how}; not of the official size")
+    assert found.from_folders == ("folders" in found.files)
     assert f"of {specification.n_classes:,}: numbers do not compare" in found.notes[-1]
+
+
+def test_errors_name_the_files_and_not_how_they_were_split(tmp_path: Path) -> None:
+    make_miniature("oxford_pets", tmp_path, split_file=False)
+    with (tmp_path / "oxford_pets" / "annotations" / "test.txt").open("a") as file:
+        file.write("Sphynx_7 1 1 1\n")
+    with pytest.raises(UserError, match=r"' in annotations/trainval\.txt and test\.txt; run: clipprompt data download"):
+        _load("oxford_pets", tmp_path)
 
 
 @pytest.mark.parametrize("name", WITH_SPLIT_FILE)
@@ -245,6 +255,7 @@ def test_the_real_split_file_is_known_by_its_sum(tmp_path: Path) -> None:
     shutil.copy(GOLDEN / specification.split_file, base)
     found = load_named(specification, tmp_path)
     assert (found.source_sha256, found.source) == (specification.split_sha256, specification.split_file)
+    assert found.official_size is True
     assert (found.notes, _sizes(found)) == ((), specification.sizes)
     with (base / specification.split_file).open("a") as file:
         file.write("\n")

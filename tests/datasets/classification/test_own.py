@@ -54,7 +54,8 @@ def test_a_folder_without_parts_is_split_and_says_so(make: Make) -> None:
     assert len({sample.path for samples in found.parts.values() for sample in samples}) == 30
     how = "split here into 50 % train, 20 % val and 30 % test of each class, seed 1"
     assert found.notes == (f"photos does not say its parts: {how}",)
-    assert found.source == f"its folders, {how}"
+    assert (found.files, found.how_split, found.official_size) == ("its folders", how, None)
+    assert (found.from_folders, found.source) == (True, f"its folders, {how}")
 
 
 def test_names_of_files_need_not_be_text(make: Make) -> None:

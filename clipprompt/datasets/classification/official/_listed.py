@@ -36,12 +36,16 @@ class Listed:
 
     Attributes:
         parts: the samples of each part.
-        source: which files said it, and how they were split where they do not.
+        files: that said it.
+        how_split: how they were split where the files do not say it.
+        from_folders: whether these files are the folders of the pictures.
         notes: lines for people.
     """
 
     parts: Mapping[str, Sequence[Sample]]
-    source: str
+    files: str
+    how_split: str = ""
+    from_folders: bool = False
     notes: tuple[str, ...] = ()
 
 

@@ -20,8 +20,8 @@ def read(place: Place) -> Listed:
     devkit, tested = place.base / "devkit", place.base / "cars_test_annos_withlabels.mat"
     names = [_year_first(str(name)) for name in read_mat(devkit / "cars_meta.mat", "class_names")]
     parts, how = split_off_val(place.specification.name, _samples(devkit / "cars_train_annos.mat", "cars_train", names))
-    source = f"cars_train_annos.mat and {tested.name}, {how}"
-    return Listed(parts | {"test": _samples(tested, "cars_test", names)}, source)
+    files = f"cars_train_annos.mat and {tested.name}"
+    return Listed(parts | {"test": _samples(tested, "cars_test", names)}, files, how)
 
 
 def _year_first(name: str) -> str:

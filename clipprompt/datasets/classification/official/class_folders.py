@@ -21,4 +21,4 @@ def read(place: Place) -> Listed:
         for picture in list_pictures(place.pictures / folder)
     ]
     parts, how = split_in_three(specification.name, samples)
-    return Listed(parts, f"folders of {place.pictures.name}, {how}")
+    return Listed(parts, f"folders of {place.pictures.name}", how, from_folders=True)

@@ -22,7 +22,7 @@ def read(place: Place) -> Listed:
         label = label_from(f"{path}, picture {number}", value, len(names))
         samples.append(Sample(f"image_{number:05d}.jpg", label, names[label]))
     parts, how = split_in_three(place.specification.name, samples)
-    return Listed(parts, f"{path.name}, {how}")
+    return Listed(parts, path.name, how)
 
 
 def _read_names(path: Path) -> list[str]:

@@ -25,5 +25,5 @@ def read(place: Place) -> Listed:
         for label, name in enumerate(classnames)
         for picture in list_pictures(place.pictures / str(label))
     ]
-    source = f"folders of {place.pictures.name}; {path.name}"
-    return Listed({"test": samples}, source, note_shared_names(path, classnames))
+    files = f"folders of {place.pictures.name}; {path.name}"
+    return Listed({"test": samples}, files, from_folders=True, notes=note_shared_names(path, classnames))

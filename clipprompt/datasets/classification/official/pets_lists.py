@@ -18,7 +18,7 @@ def read(place: Place) -> Listed:
     """A breed's name stands in its pictures' names; in prompts it is lower case."""
     folder = place.base / "annotations"
     parts, how = split_off_val(place.specification.name, _samples(folder / "trainval.txt"))
-    return Listed(parts | {"test": _samples(folder / "test.txt")}, f"annotations/trainval.txt and test.txt, {how}")
+    return Listed(parts | {"test": _samples(folder / "test.txt")}, "annotations/trainval.txt and test.txt", how)
 
 
 def _samples(path: Path) -> list[Sample]:

@@ -25,7 +25,7 @@ def read(place: Place) -> Listed:
     labels = number_classes(classes)
     parts, how = split_off_val(place.specification.name, _samples(place.base / "Training_01.txt", labels, classes))
     test = _samples(place.base / "Testing_01.txt", labels, classes)
-    return Listed(parts | {"test": test}, f"Training_01.txt and Testing_01.txt, {how}")
+    return Listed(parts | {"test": test}, "Training_01.txt and Testing_01.txt", how)
 
 
 def _samples(path: Path, labels: Mapping[str, int], classes: Path) -> list[Sample]:

@@ -30,8 +30,9 @@ def read(place: Place) -> Listed:
         if part in wanted
     }
     used = [name_of(synset, place.pictures, path, names) for synset in next(iter(found.values()), ())]
-    source = ", ".join(f"{place.pictures.name}/{folders[part]}".removesuffix("/.") for part in parts)
-    return Listed(parts, f"folders of {source}; {path.name}", note_shared_names(path, used))
+    listed = ", ".join(f"{place.pictures.name}/{folders[part]}".removesuffix("/.") for part in parts)
+    files = f"folders of {listed}; {path.name}"
+    return Listed(parts, files, from_folders=True, notes=note_shared_names(path, used))
 
 
 def _check_equal(place: Place, found: dict[str, list[str]]) -> None:

@@ -24,7 +24,7 @@ def read(place: Place) -> Listed:
     labels = dict(_indexed(where, line) for where, line in read_lines(classes))
     parts, how = split_off_val(place.specification.name, _samples(folder / "trainlist01.txt", labels, classes))
     test = _samples(folder / "testlist01.txt", labels, classes)
-    return Listed(parts | {"test": test}, f"trainlist01.txt and testlist01.txt, {how}")
+    return Listed(parts | {"test": test}, "trainlist01.txt and testlist01.txt", how)
 
 
 def _indexed(where: str, line: str) -> tuple[str, int]:
