@@ -16,12 +16,13 @@ from clipprompt.reports.protocols.rows import PROTOCOLS
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0)]
+_Seconds = Annotated[float, Field(ge=0)]
 _Name = Annotated[str, Field(min_length=1)]
 _Subset = Literal["all", "base", "novel"]
 # What types alone do not say. Any other key has the type that the record gives it.
 _NARROWER: dict[str, Any] = {
     "accuracy": _Share,
-    **dict.fromkeys(("class_split", "n_skipped"), _Count),
+    **dict.fromkeys(("class_split", "n_skipped", "peak_memory_bytes"), _Count),
     **dict.fromkeys(("method", "dataset", "split_hash", "class_hash"), _Name),
     **dict.fromkeys(("subset", "tested_subset"), _Subset),
     "part": Literal["train", "val", "test"],
@@ -30,6 +31,8 @@ _NARROWER: dict[str, Any] = {
     "per_class_accuracy": list[_Share | None],
     "setting": Literal["inductive", "transductive"],
     "training": dict[str, Any] | None,
+    "train_seconds": _Seconds | None,
+    "test_seconds": _Seconds,
 }
 _MULTILABEL: dict[str, Any] = {
     **dict.fromkeys(("row", "method", "branch", "dataset", "split_hash", "class_hash", "backbone", "precision"), _Name),
@@ -113,6 +116,10 @@ def _contradiction(record: Mapping[str, Any]) -> str:
         return f"per_class_accuracy has {n_values} values for {n_classes} classnames"
     if record["protocol"] == "base-to-novel" and record["tested_subset"] == "all":
         return "tested_subset is 'all', but base-to-novel tests base and novel classes"
+    if record["protocol"] != "base-to-novel" and record["tested_subset"] != "all":
+        return f"tested_subset is {record['tested_subset']!r}, but {record['protocol']} tests all classes"
+    if record["protocol"] == "zero-shot" and record["trained_on"] is not None:
+        return f"trained_on is {record['trained_on']!r}, but nothing is learnt in zero-shot"
     if record["trained_on"] is not None and record["seed"] is None:
         return f"what was learnt from {printable(record['trained_on'])} has no seed"
     return ""

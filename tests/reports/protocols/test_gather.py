@@ -120,6 +120,20 @@ BAD = {
     "unknown part": ({"part": "tets"}, "part is 'tets', but it should be 'train', 'val' or 'test' (did you"),
     "unknown subset": ({"tested_subset": "new"}, "tested_subset is 'new', but it should be 'all', 'base' or 'novel'"),
     "all classes in base-to-novel": ({"tested_subset": "all"}, "tested_subset is 'all', but base-to-novel"),
+    "novel classes in few-shot": (
+        {"protocol": "few-shot", "tested_subset": "novel"},
+        "tested_subset is 'novel', but few-shot tests all classes",
+    ),
+    "zero-shot that has learnt": (
+        {"protocol": "zero-shot", "tested_subset": "all"},
+        "trained_on is 'dtd', but nothing is learnt in zero-shot",
+    ),
+    "negative memory": ({"peak_memory_bytes": -1}, "peak_memory_bytes is -1, but it should be greater than or equal"),
+    "learnt before it began": (
+        {"train_seconds": -1.0},
+        "train_seconds is -1.0, but it should be greater than or equal",
+    ),
+    "tested before it began": ({"test_seconds": -0.5}, "test_seconds is -0.5, but it should be greater than or equal"),
     "unknown setting": ({"setting": "oracle"}, "setting is 'oracle', but it should be 'inductive' or 'transductive'"),
     "empty name of a set": ({"dataset": ""}, "dataset is '', but it should have at least 1 character"),
     "backbone in a list": ({"backbone": ["ViT-B-16"]}, "backbone is ['ViT-B-16'], but it should be a valid string"),
