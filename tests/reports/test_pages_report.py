@@ -144,6 +144,12 @@ def test_mistakes_are_pictures_or_say_why_not() -> None:
     assert FOLDER not in _text(RUNS, predictions=MISTAKES), "where files lie is nobody's business"
 
 
+def test_mistakes_of_one_method_name_it_where_others_were_tested() -> None:
+    right = Prediction("dtd", "novel", "a/1.jpg", FOLDER, "lined", "lined", 0.9, "maple")
+    assert "lined → woven 90 %, coop" not in _words(RUNS, predictions=MISTAKES[:1])
+    assert "lined → woven 90 %, coop" in _words(RUNS, predictions=[MISTAKES[0], right])
+
+
 def test_a_page_says_how_its_numbers_came_about() -> None:
     facts = {"n_images": 1234, "split_source": "split.json", "split_sha256": "5" * 64, "split_hash": "a" * 64}
     runs = [one | facts | {"class_hash": "b" * 64} for one in RUNS]

@@ -19,6 +19,7 @@ from clipprompt.datasets.objects import load_drawn
 from clipprompt.errors import UserError
 from clipprompt.reports.drawing.figure import GREY, INK, LINE, PAPER, check_path, new_figure, save_figure
 from clipprompt.reports.drawing.panel import label
+from clipprompt.reports.mistakes.confusions import Confusions, Evaluated, counted
 from clipprompt.reports.mistakes.predictions import Prediction
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def write_contact_sheet(predictions: Iterable[Prediction], path: str | Path) -> 
         UserError: if there is no mistake to show, or the picture cannot be written.
     """
     check_path(path)
-    tiles = list(open_tiles(choose_mistakes(predictions)))
+    tested = dict[Evaluated, Confusions]()
+    tiles = list(open_tiles(choose_mistakes(counted(predictions, tested))))
     if not tiles:
         raise UserError("there is no misclassified picture to show; was clipprompt eval run with --predictions?")
     n_columns = min(_COLUMNS, len(tiles))
@@ -97,7 +99,8 @@ def write_contact_sheet(predictions: Iterable[Prediction], path: str | Path) -> 
     wide, high = n_columns * (_TILE + _GAP) + _GAP, -(-len(tiles) // n_columns) * cell + _HEADING
     figure = new_figure(wide, high, layout=None)
     figure.text(_GAP / wide, 1 - 0.26 / high, "Misclassified: class → taken for", fontsize=10, color=INK, weight="bold")
-    said = [name for name in ("method", "dataset") if len({getattr(tile.mistake, name) for tile in tiles}) > 1]
+    # Of all that was tested: where every mistake shown is one method's, it matters whose.
+    said = [name for name in ("method", "dataset") if len({getattr(one, name) for one in tested}) > 1]
     for index, tile in enumerate(tiles):
         row, column = divmod(index, n_columns)
         corner = (_GAP + column * (_TILE + _GAP)) / wide, 1 - (_HEADING + row * cell + _TILE) / high
@@ -111,7 +114,7 @@ def tile_words(mistake: Prediction, said: Sequence[str] = ()) -> tuple[str, str,
 
     Args:
         mistake: to be told.
-        said: attributes that differ between the pictures of a sheet, such as ``method``; they are said as well.
+        said: attributes that differ between what was tested, such as ``method``; they are said as well.
     """
     sure = f"{100 * mistake.probability:.0f} %"
     return mistake.truth, f"→ {mistake.predicted}", ", ".join([sure, *(getattr(mistake, name) for name in said)])

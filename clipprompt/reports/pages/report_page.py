@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count, groupby
 from typing import Any
@@ -56,7 +56,7 @@ def render_report_page(
         facts=facts.run_facts(records) if records else {},
         sections=[_section(table, find_published(table) if published else Papers(), numbers) for table in tables],
         confusions=_confusions(confusions),
-        mistakes=list(_mistakes(mistakes)),
+        mistakes=list(_mistakes(mistakes, {tested.method for tested in confusions})),
         commands=commands,
         incomplete=incomplete,
         libraries=facts.libraries(records),
@@ -129,9 +129,9 @@ def _confusions(counts: Mapping[Evaluated, Confusions]) -> list[tuple[str, list[
     return [(dataset, list(subsets.items())) for dataset, subsets in found.items()]
 
 
-def _mistakes(chosen: Sequence[Prediction]) -> Iterator[tuple[str, list[dict[str, str]]]]:
+def _mistakes(chosen: Sequence[Prediction], methods: Collection[str]) -> Iterator[tuple[str, list[dict[str, str]]]]:
     """By data set, what stands under each picture, and the picture or the reason why there is none."""
-    said = ["method"] if len({mistake.method for mistake in chosen}) > 1 else []
+    said = ["method"] if len(methods) > 1 else []
     for dataset, tiles in groupby(open_tiles(chosen), key=lambda tile: tile.mistake.dataset):
         yield dataset, [_tile(tile, said) for tile in tiles]
 

@@ -134,6 +134,18 @@ def test_words_say_what_differs_between_pictures() -> None:
     assert tile_words(_mistake("a", 0.876), ["method", "dataset"])[2] == "88 %, coop, photos"
 
 
+def test_a_sheet_of_one_methods_mistakes_names_it_where_others_were_tested(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("clipprompt.reports.mistakes.contact_sheet.label", lambda text, _: written.append(text) or text)
+    wrong, right = _mistake("tall.png", folder=photos), _mistake("wide.png", predicted="cat", method="maple")
+    write_contact_sheet([wrong], tmp_path / "alone.png")
+    assert written == ["cat", "→ dog", "50 %"]
+    write_contact_sheet([wrong, right], tmp_path / "both.png")
+    assert written[3:] == ["cat", "→ dog", "50 %, coop"]
+
+
 @pytest.mark.parametrize(
     ("mistakes", "name", "message"),
     [([], "x.png", "no misclassified picture"), ([_mistake("a")], "x.jpg", "its ending must be one of png, pdf, svg")],
