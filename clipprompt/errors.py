@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
 
 
 class UserError(Exception):
@@ -14,6 +15,15 @@ class UserError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+E = TypeVar("E", bound=UserError)
+
+
+def advise(error: E, step: str) -> E:
+    """An error of the same kind that ends with what to do next; behind a question, as the other thing to do."""
+    joint = " or" if str(error).endswith("?") else ";"
+    return type(error)(f"{error}{joint} {step}")
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str:

@@ -30,15 +30,20 @@ class MissingPicturesError(UserError):
     """Pictures are missing, not what labels them: a download fetches the archive of the pictures alone."""
 
 
-def check_folder(folder: Path) -> None:
-    """Checks that ``folder`` is a folder.
+def check_folder(folder: Path, images: str | Path | None = None) -> None:
+    """Checks that the folder of the pictures is one.
+
+    Args:
+        folder: that holds them.
+        images: what the user gave for it, if so; otherwise it is the set's own place, and ``--images`` no remedy.
 
     Raises:
         MissingPicturesError: if it is not.
     """
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
-        raise MissingPicturesError(f"image folder {folder} {what}; give the folder of the pictures with --images")
+        remedy = "" if images is None else "; give the folder of the pictures with --images"
+        raise MissingPicturesError(f"image folder {folder} {what}{remedy}")
 
 
 def read_utf8(path: Path) -> str:

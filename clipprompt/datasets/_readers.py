@@ -16,7 +16,7 @@ from clipprompt.datasets.labels import load_labels
 from clipprompt.datasets.nuswide import load_nuswide
 from clipprompt.datasets.specifications import SPECIFICATIONS, Specification, official_classes
 from clipprompt.datasets.voc import load_voc2007
-from clipprompt.errors import UserError
+from clipprompt.errors import UserError, advise
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,7 @@ def _official(request: Request) -> MultiLabelImages:
     except UserError as error:
         if request.images is not None and isinstance(error, MissingPicturesError):
             raise  # a download would not go where --images points
-        joint = " or" if str(error).endswith("?") else ";"
-        raise type(error)(f"{error}{joint} {specification.next_step(split, str(request.root))}") from error
+        raise advise(error, specification.next_step(split, str(request.root))) from error
     return _compare_size(dataset, specification, split)
 
 

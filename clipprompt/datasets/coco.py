@@ -44,7 +44,7 @@ def load_coco(
     path = Path(instances)
     content = _read(path)
     folder = Path(images) if images is not None else _official_folder(path)
-    check_folder(folder)
+    check_folder(folder, images)
     categories = sorted(_table(content, path, "categories", id=int, name=str), key=lambda entry: entry["id"])
     records = _table(content, path, "images", id=int, file_name=str)
     _check_unique(path, "category id", [entry["id"] for entry in categories])
@@ -82,7 +82,7 @@ def _official_folder(path: Path) -> Path:
         if folder.is_dir():
             return folder
     raise MissingPicturesError(
-        f"no image folder {base / split} beside {path.parent}; give the folder of the pictures with --images"
+        f"no image folder {base / split} beside {path.parent}; do its pictures lie elsewhere (--images FOLDER)?"
     )
 
 

@@ -58,7 +58,8 @@ def load_labels(
     """
     path = Path(table)
     folder = Path(images) if images is not None else path.parent
-    check_folder(folder)
+    if images is not None:
+        check_folder(folder, images)
     columns, entries = read_entries(path)
     check_unique(path, entries)
     named = columns or tuple(sorted({label for entry in entries for label in entry.labels}))  # of all splits

@@ -52,7 +52,7 @@ def load_nuswide(
     labels = base / "Groundtruth" / label_folder
     columns = [_read_labels(labels / pattern.format(name), len(ids), listing) for name in classes]
     folder = Path(images) if images is not None else _pictures(base)
-    check_folder(folder)
+    check_folder(folder, images)
     dataset = MultiLabelImages(
         name=f"nuswide:{split}",
         items=[folder / image for image in ids],

@@ -50,7 +50,7 @@ def load_voc2007(
     listing = base / "ImageSets" / "Main" / f"{split}.txt"
     ids = _read_ids(listing)
     folder = Path(images) if images is not None else base / "JPEGImages"
-    check_folder(folder)
+    check_folder(folder, images)
     classes = official_classes("voc2007")
     dataset = MultiLabelImages(
         name=f"voc2007:{split}",

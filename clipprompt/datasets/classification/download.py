@@ -19,7 +19,7 @@ from clipprompt.datasets._workshop import workshop
 from clipprompt.datasets.classification._place import home_of, is_pickle, place, stays_packed
 from clipprompt.datasets.classification.check import Findings, check_set
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
-from clipprompt.errors import UserError, nearest
+from clipprompt.errors import UserError, advise, nearest
 from clipprompt.files import replace_file
 from clipprompt.mini.styles import STYLES
 
@@ -72,7 +72,7 @@ def download_classification(
             notes = _from_torchvision(specification, home, inside, tell)
         found = check_set(specification.name, root)
     if not found.is_whole:
-        raise UserError(_fetched_in_vain(found, specification, root, source))
+        raise _fetched_in_vain(found, specification, root, source)
     return replace(found, notes=(*found.notes, *notes))
 
 
@@ -85,10 +85,11 @@ def _specification(name: str) -> Specification:
     return SPECIFICATIONS[name.lower()]
 
 
-def _fetched_in_vain(found: Findings, specification: Specification, root: str | Path, source: str) -> str:
-    said = found.explain().removesuffix(f"; {specification.next_step(str(root))}")
+def _fetched_in_vain(found: Findings, specification: Specification, root: str | Path, source: str) -> UserError:
+    said = found.explain().removesuffix(specification.next_step(str(root))).removesuffix("; ").removesuffix(" or ")
     instead = {"hub": "--from torchvision", "torchvision": "--from hub"}[source]
-    return f"fetched, but not whole: {said}" + (f"; try {instead}" if specification.torchvision else "")
+    error = UserError(f"fetched, but not whole: {said}")
+    return advise(error, f"try {instead}") if specification.torchvision else error
 
 
 def _needs_nothing(found: Findings, specification: Specification, source: str) -> bool:

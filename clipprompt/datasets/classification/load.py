@@ -14,7 +14,7 @@ from clipprompt.datasets.classification.sets import PARTS, ClassificationSet
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.datasets.specifications import SPECIFICATIONS as MULTI_LABEL
-from clipprompt.errors import UserError, nearest
+from clipprompt.errors import UserError, advise, nearest
 from clipprompt.mini.styles import STYLES
 
 Load = Callable[[str, Path | None, Path | None, Sequence[str]], ClassificationSet]
@@ -69,8 +69,7 @@ def settle_pictures(
     except MissingPicturesError as error:
         if root is None or found.name not in SPECIFICATIONS:
             raise
-        joint = " or" if str(error).endswith("?") else ";"
-        raise type(error)(f"{error}{joint} {SPECIFICATIONS[found.name].next_step(str(root))}") from error
+        raise advise(error, SPECIFICATIONS[found.name].next_step(str(root))) from error
 
 
 def _loader(spec: str) -> Load:

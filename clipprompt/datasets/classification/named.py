@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from clipprompt.datasets.classification.official import Place, read_official
 from clipprompt.datasets.classification.sets import PARTS, ClassificationSet, Sample
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
 from clipprompt.datasets.classification.split_file import read_split_file
-from clipprompt.errors import UserError
+from clipprompt.errors import UserError, advise
 from clipprompt.printable import printable
 
 
@@ -40,16 +41,15 @@ def load_named(
     wanted = tuple(part for part in parts if part in specification.sizes) or tuple(specification.sizes)
     split_file = base / specification.split_file if specification.split_file else None
     try:
-        if split_file is not None and split_file.is_file():
+        if split_file is not None and os.path.lexists(split_file):  # a link that leads nowhere is told, not passed over
             dataset = _from_split_file(specification, split_file, pictures)
         else:
             dataset = _from_official(Place(specification, base, pictures, wanted))
         return _compare_sizes(dataset, specification)
     except UserError as error:
         if images is not None and isinstance(error, MissingPicturesError):
-            raise  # a download would not go where --images points
-        joint = " or" if str(error).endswith("?") else ";"
-        raise type(error)(f"{error}{joint} {specification.next_step(str(root))}") from error
+            raise advise(error, "is --images the right folder?") from error  # a download would not go there
+        raise advise(error, specification.next_step(str(root))) from error
 
 
 def find_base(specification: Specification, root: Path) -> Path:

@@ -44,6 +44,8 @@ def load_own(spec: str, images: str | Path | None = None) -> ClassificationSet:
     """
     path = Path(spec.removeprefix("folder:"))
     if path.suffix.lower() in TABLES and not path.is_dir():
+        if images is not None:
+            check_folder(Path(images), images)
         return _load_table(path, Path(images) if images is not None else path.parent)
     if images is not None:
         raise UserError(f"--images {images} has no use with {spec!r}, which holds its pictures; leave it out")
@@ -67,7 +69,6 @@ def _samples_of(base: Path, split: str) -> list[Sample]:
 
 
 def _load_table(table: Path, folder: Path) -> ClassificationSet:
-    check_folder(folder)
     columns, entries = read_entries(table)
     check_unique(table, entries)
     names = [_only_label(table, entry) for entry in entries]

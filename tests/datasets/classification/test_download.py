@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from clipprompt.datasets._workshop import WORKSHOP
-from clipprompt.datasets.classification.check import check_set
+from clipprompt.datasets.classification import download
+from clipprompt.datasets.classification.check import Findings, check_set
 from clipprompt.datasets.classification.download import download_classification
 from clipprompt.datasets.classification.specifications import HUB_REPOSITORY, SPECIFICATIONS
 from clipprompt.errors import UserError
@@ -330,3 +331,14 @@ def test_mistake_is_one_line(
     assert "\n" not in str(caught.value)
     monkeypatch.undo()
     assert name == "mini-objects" or not check_set(name, root).is_whole
+
+
+@pytest.mark.parametrize(
+    ("said", "line"), [("it is torn;", "it is torn; try --from torchvision"), ("torn? or", "torn? or try --from torc")]
+)
+def test_what_was_fetched_in_vain_is_not_advised_again(said: str, line: str) -> None:
+    specification = SPECIFICATIONS["dtd"]
+    found = Findings("dtd", None, problem=f"{said} {specification.next_step('data')}")
+    error = str(download._fetched_in_vain(found, specification, "data", "hub"))
+    assert error.startswith(f"fetched, but not whole: {line}")
+    assert "data download" not in error

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,27 @@ def test_pictures_may_lie_elsewhere(miniatures: tuple[Path, bool], tmp_path: Pat
     (tmp_path / "eurosat" / "2750").rename(tmp_path / "satellite")
     found = _load("eurosat", tmp_path, images=tmp_path / "satellite")
     assert all(found.item(sample).is_file() for sample in found.part("train"))
+
+
+@pytest.mark.parametrize(
+    ("put", "message"),
+    [(Path.mkdir, "Is a directory"), (lambda path: path.symlink_to("gone.json"), "No such file or directory")],
+    ids=["folder", "dangling link"],
+)
+def test_a_split_file_that_is_no_file_is_not_passed_over(
+    tmp_path: Path, put: Callable[[Path], None], message: str
+) -> None:
+    make_miniature("dtd", tmp_path, split_file=False)
+    path = tmp_path / "dtd" / SPECIFICATIONS["dtd"].split_file
+    put(path)
+    with pytest.raises(UserError, match=f"cannot read {path}: {message}; run: clipprompt data download dtd"):
+        _load("dtd", tmp_path)
+
+
+def test_wrong_images_are_not_to_be_fetched(tmp_path: Path) -> None:
+    make_miniature("eurosat", tmp_path, split_file=False)
+    with pytest.raises(UserError, match=r"image folder gone does not exist; is --images the right folder\?$"):
+        _load("eurosat", tmp_path, images=Path("gone"))
 
 
 def test_what_does_not_count_in_caltech101_is_left_out(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ BROKEN: dict[str, tuple[str, Break, str]] = {
         lambda base: [shutil.rmtree(path) for path in (base / "2750").iterdir()],
         "2750 holds no class folders; is the archive unpacked there",
     ),
-    "no picture folder": ("food101", _remove("images"), "image folder .*food-101/images does not exist; give"),
+    "no picture folder": ("food101", _remove("images"), "image folder .*food-101/images does not exist; run: c"),
     "pictures without class folders": (
         "imagenet",
         _flatten_val,
@@ -317,7 +317,7 @@ def test_a_split_file_without_one_picture_of_its_set_is_refused(tmp_path: Path, 
     (base / specification.split_file).write_text(json.dumps(moved))
     with pytest.raises(MissingPicturesError, match="nor is one of any other class; is it the split file of this set"):
         load_named(specification, tmp_path)
-    with pytest.raises(MissingPicturesError, match=r"unpacked\?$"):  # a download would not go to --images
+    with pytest.raises(MissingPicturesError, match=r"unpacked\? or is --images the right folder\?$"):
         load_named(specification, tmp_path, images=base / specification.images)
 
 
