@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from clipprompt.datasets._checks import read_utf8
@@ -184,5 +184,6 @@ def check_unique(path: Path, entries: Sequence[Entry]) -> None:
         raise UserError(f"{path} lists no image")
     lines: dict[str, int] = {}
     for entry in entries:
-        if (before := lines.setdefault(entry.path, entry.line)) != entry.line:
+        same = str(PurePosixPath(entry.path))  # ./a.jpg is a.jpg
+        if (before := lines.setdefault(same, entry.line)) != entry.line:
             raise UserError(f"{path}, line {entry.line}: {entry.path} is already in line {before}")

@@ -65,6 +65,15 @@ def test_what_is_odd_is_told_on_stderr(tmp_path: Path) -> None:
     assert "fewer than 4 training pictures, all of them taken: " in err
 
 
+def test_a_draw_of_nothing_is_told_and_not_written(tmp_path: Path) -> None:
+    rows = ["a.jpg,cat,train", "b.jpg,dog,train", "c.jpg,cat,test"]
+    (tmp_path / "photos.csv").write_text("\n".join(["path,label,split", *rows]))
+    asked = [str(tmp_path / "photos.csv"), "--part", "test", "--subset", "novel", "-o", str(tmp_path / "draw.jsonl")]
+    code, out, err = run("data", "draw", *asked)
+    assert (code, out, [*tmp_path.glob("draw*")]) == (2, "", [])
+    assert "photos: test has no picture of novel classes; give another part or subset" in err
+
+
 def test_nothing_is_left_of_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     code, _, err = run(*CALTECH101, "-o", str(tmp_path / "folder"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clipprompt.cli._options import Root
+from clipprompt.errors import UserError
 
 if TYPE_CHECKING:
     from clipprompt.datasets.classification.draw import Drawn
@@ -50,6 +51,8 @@ def draw(
     check_output(output)
     parts = PARTS if part == "val" else (part,)  # drawn after train, by the same generator
     drawn = draw_from(load_classification(dataset, root, parts=parts), shots, seed, subset, class_split)
+    if not drawn.part(part):
+        raise UserError(f"{drawn.dataset.name}: {part} has no picture of {subset} classes; give another part or subset")
     lines = [to_json(sample._asdict()) + "\n" for sample in drawn.part(part)]
     with open_output(output) as write:
         write("".join(lines))

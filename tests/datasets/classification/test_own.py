@@ -136,6 +136,7 @@ def test_a_drawn_list_is_data_again(tmp_path: Path, make: Make) -> None:
         ("path,label,split\na.jpg,cat,\n", "line 2: split '' is not train, val or test"),
         ("path,label,split\na.jpg,cat\n", "line 2: 2 columns where the first line has 3"),
         ("path,label\na.jpg,cat\na.jpg,cat\n", "line 3: a.jpg is already in line 2"),
+        ("path,label\na.jpg,cat\n./a.jpg,dog\n", "line 3: ./a.jpg is already in line 2"),
         (
             "path,label\na.jpg,cat\nb.jpg,cat\nc.jpg,cat\n",
             r"labels: class 'cat' has too few pictures to split \(3\); give 4 or more",
