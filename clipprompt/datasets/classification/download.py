@@ -61,6 +61,8 @@ def download_classification(
     if specification.by_hand:
         raise UserError(f"{specification.title} cannot be fetched for you: {specification.by_hand}")
     home = home_of(specification, Path(root))
+    if specification.split_file and (home / specification.split_file).is_dir():  # before hours of fetching
+        raise UserError(f"{home / specification.split_file} is a folder where a file belongs; remove it")
     tell = report or (lambda *_: None)
     with workshop(home.parent, [specification.archive]) as inside:
         found = check_set(specification.name, root)

@@ -342,3 +342,10 @@ def test_what_was_fetched_in_vain_is_not_advised_again(said: str, line: str) -> 
     error = str(download._fetched_in_vain(found, specification, "data", "hub"))
     assert error.startswith(f"fetched, but not whole: {line}")
     assert "data download" not in error
+
+
+def test_a_folder_in_place_of_the_split_file_is_told_before_anything_is_fetched(tmp_path: Path) -> None:
+    path = tmp_path / SPECIFICATIONS["dtd"].folder / SPECIFICATIONS["dtd"].split_file
+    path.mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{path} is a folder where a file belongs; remove it"):
+        download_classification("dtd", tmp_path)
