@@ -35,6 +35,7 @@ from clipprompt.features.image_cache import ImageCache
 from clipprompt.features.images import what_learners_read
 from clipprompt.features.shared import shared_features
 from clipprompt.learners import Learner, with_classes
+from clipprompt.mini.version import drawing_version
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Evaluation:
         predictions: file for one line a test picture; None for none.
         batch_size: images that are encoded together.
         workers: threads that decode.
+        places: the ways of reading places that other learners of the backbone need, so that one pass serves them too;
+            with a cache alone, since memory is short.
         say: takes messages for people.
     """
 
@@ -55,6 +58,7 @@ class Evaluation:
     predictions: Path | None = None
     batch_size: int = 64
     workers: int = 4
+    places: tuple[bool, ...] = ()
     say: Callable[[str], None] = lambda _: None
 
 
@@ -128,15 +132,16 @@ def _score(
             learner.backbone,
             [drawn.dataset.item(sample) for sample in drawn.dataset.part(part)],
             images.open_item,
-            what_learners_read([learner], own_branch=True).places,
+            tuple(sorted({*what_learners_read([learner], own_branch=True).places, *(how.places if how.cache else ())})),
             cache=how.cache,
+            drawn_by="" if drawn.dataset.folder else f"{drawing_version()} of {', '.join(drawn.dataset.classnames)}",
             batch_size=how.batch_size,
             workers=how.workers,
         )
     scored = score_images(
         {learner.name: learner}, images, batch_size=how.batch_size, workers=how.workers, kept=kept, own_branch=True
     )
-    return scored, isinstance(kept, ImageCache)
+    return scored, isinstance(kept, ImageCache) and kept.is_rounded
 
 
 def _record(

@@ -75,10 +75,11 @@ class ImageRows(ABC):
             places: numbers of the images; None for all.
         """
         order = range(len(self._items)) if places is None else places
+        kept = self._rows if wanted.places else self._rows[:, : self._sizes[0]]  # places are most of what is on disk
         for start in range(0, len(order), batch_size):
             there = [place for place in order[start : start + batch_size] if place not in self._unreadable]
             if there:
-                rows = torch.from_numpy(self._rows[there].astype(np.float32))
+                rows = torch.from_numpy(kept[there].astype(np.float32))
                 yield there, self._features(rows.to(self._device), wanted)
 
     def places_of(self, items: Sequence[Any]) -> list[int]:
@@ -116,9 +117,9 @@ class ImageRows(ABC):
             self._unreadable[place] = error
 
     def _features(self, rows: torch.Tensor, wanted: Wanted) -> FrozenFeatures:
-        whole, *places = rows.split(self._sizes, dim=1)
+        whole, *places = rows.split(self._sizes if wanted.places else self._sizes[:1], dim=1)
         pooled = {kind: whole[:, n] for n, kind in enumerate(self._wanted.pools) if kind in wanted.pools}
-        return FrozenFeatures(pooled, dict(zip(self._wanted.places, places, strict=True)))
+        return FrozenFeatures(pooled, dict(zip(self._wanted.places, places, strict=False)))
 
 
 def row_sizes(backbone: Backbone, wanted: Wanted) -> list[int]:

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from clipprompt.backbone import Backbone, ImageTransform
 from clipprompt.datasets.decoding import decode_in_order, open_image
 from clipprompt.errors import UserError
-from clipprompt.learners import DenseLearner, ImageFeatures, Learner, project_places
+from clipprompt.learners import DenseLearner, ImageFeatures, Learner, learner_class, project_places
 
 T = TypeVar("T")
 Opener = Callable[[Any], Image.Image]
@@ -87,6 +87,12 @@ def what_learners_read(learners: Iterable[Learner], *, own_branch: bool = False)
     kinds = {learner.pools_with_positions for learner in some} if differ else {True}
     places = {learner.places_as_pooled for learner in some if _reads_places(learner, own_branch)}
     return Wanted(tuple(sorted(kinds)), tuple(sorted(places)))
+
+
+def places_read_by(method: str) -> tuple[bool, ...]:
+    """The ways of reading places that a method answers with, known before there is a learner."""
+    kind = learner_class(method)
+    return (kind.places_as_pooled,) if issubclass(kind, DenseLearner) and kind.branch != "global" else ()
 
 
 def _reads_places(learner: Learner, own_branch: bool) -> bool:

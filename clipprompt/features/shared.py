@@ -1,7 +1,7 @@
 """Features of a test set that all learners of a backbone share: the tower sees each picture once.
 
-    image files with a cache    on disk, for this process and others
-    drawn pictures, no cache    in memory, as long as the backbone is there
+    with a cache       on disk, for this process and others: of files as float16, of drawn pictures as float32
+    without a cache    in memory, as long as the backbone is there
 
 Base and novel classes, seeds, methods and protocols are other readings of the same rows.
 """
@@ -53,6 +53,7 @@ def shared_features(
     places: tuple[bool, ...] = (),
     *,
     cache: Path | None = None,
+    drawn_by: str = "",
     batch_size: int = 64,
     workers: int = 4,
 ) -> ImageRows | None:
@@ -63,7 +64,8 @@ def shared_features(
         items: N images.
         opener: an item to an RGB picture.
         places: the ways of reading places; none for pooled features alone.
-        cache: folder for features of image files. Those of drawn pictures are always kept in memory.
+        cache: folder for features.
+        drawn_by: of drawn pictures, what decides how a name is drawn; without it they are kept in memory alone.
         batch_size: see :func:`image_batches`.
         workers: see :func:`image_batches`.
 
@@ -77,7 +79,7 @@ def shared_features(
     if of_files:
         name = cache_name(image_key(backbone, items, "whole", places))
     else:
-        name = cache_name({"opener": repr(opener), "items": list(items), "places": places})
+        name = cache_name({"opener": repr(opener), "items": list(items), "places": places, "by": drawn_by})
     mine = _kept.setdefault(backbone, {})
     found = mine.get(f"{cache} {name}")
     if found is not None:
@@ -85,6 +87,8 @@ def shared_features(
     made: ImageRows
     if of_files and cache is not None:
         made = ImageCache(backbone, items, opener, cache, "whole", places)
+    elif drawn_by and cache is not None:
+        made = ImageCache(backbone, items, opener, cache, f"drawn by {drawn_by}", places, is_rounded=False)
     elif len(items) * sum(row_sizes(backbone, everything(backbone, places))) * backbone.embed_dim * 4 > _MEMORY_BYTES:
         return None
     else:

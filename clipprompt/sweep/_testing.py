@@ -43,6 +43,7 @@ def test_task(task: Task, backbones: Backbones) -> list[str]:
         cache=task.cache,
         predictions=predictions if task.predictions or predictions.is_file() else None,  # none older than the results
         workers=config.data.workers,
+        places=task.places,
         say=say,
     )
     write_records(task.folder / RESULTS, evaluate_tests(learner, task.job, config, how, seconds))

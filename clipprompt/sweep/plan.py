@@ -13,6 +13,7 @@ from clipprompt.datasets.classification.draw import Drawn, draw
 from clipprompt.datasets.classification.load import load_classification, settle_pictures
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.evaluation.protocols import load_protocol, plan_jobs
+from clipprompt.features.images import places_read_by
 from clipprompt.sweep.request import Request
 from clipprompt.sweep.task import Task
 from clipprompt.training.run import check_request
@@ -52,7 +53,10 @@ def plan_tasks(
         part=request.part,
     )
     root = None if request.root is None else Path(request.root)
-    tasks = [Task(job, folder / job.name, job.config(root, run_settings), root, cache, predictions) for job in jobs]
+    places = tuple(sorted({kind for method in {job.method for job in jobs} for kind in places_read_by(method)}))
+    tasks = [
+        Task(job, folder / job.name, job.config(root, run_settings), root, cache, predictions, places) for job in jobs
+    ]
     for task in tasks:
         if task.job.learns:
             check_request(task.config)

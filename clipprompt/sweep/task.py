@@ -32,6 +32,7 @@ class Task:
         root: folder of named sets.
         cache: folder of features, shared by all jobs; None for none.
         predictions: whether what every test picture was taken for is written as well.
+        places: see :class:`clipprompt.evaluation.classification.Evaluation`.
     """
 
     job: Job
@@ -40,6 +41,7 @@ class Task:
     root: Path | None = None
     cache: Path | None = None
     predictions: bool = False
+    places: tuple[bool, ...] = ()
 
     @property
     def log(self) -> Path:

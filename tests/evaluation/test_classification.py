@@ -21,7 +21,8 @@ from clipprompt.evaluation.classification import Evaluation, evaluate_tests
 from clipprompt.evaluation.classification_records import ClassificationRecord
 from clipprompt.evaluation.protocols import Job, Test, load_protocol, plan_jobs
 from clipprompt.evaluation.records import read_records
-from clipprompt.learners import Learner, create_learner
+from clipprompt.features.images import places_read_by, what_learners_read
+from clipprompt.learners import Learner, create_learner, list_learners
 from tests.conftest import GOLDEN
 from tests.golden import tiny_clip
 
@@ -147,6 +148,42 @@ def test_the_tower_sees_every_test_picture_once(
     assert len(records) == (1 + 3 * 2) * 2 * 2 + 2
     assert sum(counts) == len(CLASSES) * N_TEST
     assert {record["cached"] for record in records} == {cached}
+
+
+def test_learners_that_read_places_can_share_the_pass_too(
+    own: Backbone, photos: Path, tmp_path: Path, seen: Callable[[Backbone], list[int]]
+) -> None:
+    counts = seen(own)
+    jobs = _jobs(own, photos, "zero_shot,coop,dualcoop")
+    plain = [record["accuracy"] for _, record in _evaluate(jobs, own)]
+    counts.clear()
+    places = tuple(kind for job in jobs for kind in places_read_by(job.method))
+    shared = [record["accuracy"] for _, record in _evaluate(jobs, own, cache=tmp_path / "cache", places=places)]
+    assert shared == plain
+    assert sum(counts) == len(CLASSES) * N_TEST
+
+
+@pytest.mark.parametrize("method", list_learners())
+def test_which_places_are_read_is_known_before_there_is_a_learner(own: Backbone, vit: Backbone, method: str) -> None:
+    shallow = {"vpt": {"depth": 2}, "maple": {"depth": 2}, "ivlp": {"depth_text": 2, "depth_visual": 2}}
+    shallow["promptsrc"] = shallow["ivlp"]
+    learner = create_learner(method, vit if method in shallow else own, CLASSES, **shallow.get(method, {}))
+    assert places_read_by(method) == what_learners_read([learner], own_branch=True).places
+
+
+def test_drawn_pictures_are_encoded_for_all_processes(
+    tiny_folder: Path, tmp_path: Path, seen: Callable[[Backbone], list[int]]
+) -> None:
+    records = []
+    for n_seen in (1200, 0):
+        backbone = load_backbone(str(tiny_folder), device="cpu")
+        counts = seen(backbone)
+        job = plan_jobs(load_protocol("zero-shot"), ["zero_shot"], ["mini-objects"])[0]
+        records += list(evaluate_tests(_learner(job, backbone), job, job.config(), Evaluation(cache=tmp_path)))
+        assert sum(counts) == n_seen
+    first, again = records
+    assert first["accuracy"] == again["accuracy"]
+    assert not again["cached"]  # nothing was rounded
 
 
 def test_other_processes_read_what_one_encoded(

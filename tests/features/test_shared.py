@@ -14,7 +14,7 @@ from clipprompt.backbone import Backbone, load_backbone
 from clipprompt.datasets import open_image
 from clipprompt.features import shared
 from clipprompt.features.image_cache import ImageCache
-from clipprompt.features.images import encode_images, everything
+from clipprompt.features.images import Wanted, encode_images, everything
 from clipprompt.features.shared import ImageMemory, shared_features
 
 
@@ -65,6 +65,38 @@ def test_drawn_pictures_are_encoded_once_and_kept_in_memory(
     assert isinstance(first, ImageMemory)
     assert counted == [5]
     assert not (tmp_path / "cache").exists()
+
+
+def test_drawn_pictures_are_kept_on_disk_as_exactly_as_in_memory(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opener, wanted = partial(_draw, shade=3), (True,)
+    read = []
+    for cache, drawn_by in ((None, ""), (tmp_path, "a"), (tmp_path, "a"), (tmp_path, "b")):
+        backbone = load_backbone(str(tiny_folder), device="cpu")  # as another process has it
+        kept = shared_features(backbone, DRAWN, opener, wanted, cache=cache, drawn_by=drawn_by)
+        assert isinstance(kept, ImageMemory if cache is None else ImageCache)
+        ((_, features),) = kept.read(everything(backbone, wanted))
+        read.append(features)
+    for features in read[1:]:
+        assert torch.equal(features.pooled[True], read[0].pooled[True])
+        assert torch.equal(features.local[True], read[0].local[True])
+    assert len(list(tmp_path.iterdir())) == 2  # one for each way of drawing
+
+    def refuse(images: torch.Tensor) -> None:
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(backbone.vision, "trunk", refuse)
+    shared_features(backbone, DRAWN, opener, wanted, cache=tmp_path, drawn_by="a")
+
+
+def test_pooled_features_are_read_out_of_an_entry_with_places(backbone: Backbone, files: list[Path]) -> None:
+    kept = shared_features(backbone, files, open_image, (False,))
+    assert kept is not None
+    ((_, whole),) = kept.read(everything(backbone, (False,)))
+    ((_, pooled),) = kept.read(Wanted((True,), ()))
+    assert torch.equal(pooled.pooled[True], whole.pooled[True])
+    assert pooled.local == {}
 
 
 def test_other_pictures_of_the_same_names_are_encoded_too(backbone: Backbone) -> None:

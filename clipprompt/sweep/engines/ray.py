@@ -46,7 +46,7 @@ def run(tasks: Sequence[Task], n_jobs: int, stop: StopRequest) -> Iterator[Event
     with _cluster(n_jobs) as ray:
         work = ray.remote(max_retries=1, **_resources(ray, tasks))(_work)
         waiting = {work.remote(task): place for place, task in enumerate(tasks)}
-        begun, since = set[int](), time.time()
+        begun, again, since = set[int](), set[int](), time.time()
         while waiting and stop.signum is None:
             ready, _ = ray.wait(list(waiting), timeout=0.5)
             for place in waiting.values():
@@ -56,6 +56,12 @@ def run(tasks: Sequence[Task], n_jobs: int, stop: StopRequest) -> Iterator[Event
             for reference in ready:
                 place = waiting.pop(reference)
                 outcome = _outcome(ray, reference)
+                if outcome is None and place not in again and stop.signum is None:
+                    again.add(place)
+                    waiting[work.remote(tasks[place])] = place
+                    yield Event(place, "pending", "its worker in the cluster was told to stop; tried once more")
+                    continue
+                outcome = outcome or Outcome("failed", "its worker in the cluster was told to stop")
                 yield Event(place, outcome.state, outcome.message, outcome.seconds)
         for reference in waiting:
             ray.cancel(reference)
@@ -73,12 +79,13 @@ def _work(task: Task) -> Outcome | None:
             return None
 
 
-def _outcome(ray: Any, reference: Any) -> Outcome:
+def _outcome(ray: Any, reference: Any) -> Outcome | None:
+    """What came of a task; None where its worker was told to stop."""
     try:
         outcome: Outcome | None = ray.get(reference)
     except ray.exceptions.RayError as error:
         return Outcome("failed", f"its worker in the cluster was lost, twice: {' '.join(str(error).split())[:200]}")
-    return outcome or Outcome("failed", "its worker in the cluster was told to stop")
+    return outcome
 
 
 def _begun(task: Task, since: float) -> bool:

@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from clipprompt.errors import UserError
+from clipprompt.stopping import StopRequest
 from clipprompt.sweep.engines import ray as engine
-from clipprompt.sweep.run_job import JOB_LOCK
+from clipprompt.sweep.run_job import JOB_LOCK, Outcome
 from clipprompt.sweep.task import Task
 from clipprompt.training.run_folder import locked
 from tests.sweep._command import Sweep
@@ -110,3 +113,34 @@ def test_a_run_that_a_worker_has_begun_is_seen_by_its_lock(tasks_for: Callable[.
     with locked(task.folder, JOB_LOCK):
         assert engine._begun(task, now)
     assert not engine._begun(task, now + 60.0)  # of an earlier sweep
+
+
+class OneByOne:
+    """As much of Ray as the engine needs, with outcomes that are known before."""
+
+    def __init__(self, *outcomes: Outcome | None) -> None:
+        self._outcomes = iter(outcomes)
+        self.exceptions = SimpleNamespace(RayError=RuntimeError)
+
+    def remote(self, **_: object) -> Callable[..., SimpleNamespace]:
+        return lambda _: SimpleNamespace(remote=lambda _: object())
+
+    def cluster_resources(self) -> dict[str, int]:
+        return {}
+
+    def wait(self, references: list[object], timeout: float) -> tuple[list[object], list[object]]:
+        return references[:1], references[1:]
+
+    def get(self, _: object) -> Outcome | None:
+        return next(self._outcomes)
+
+
+@pytest.mark.parametrize("second", ["done", None])
+def test_the_run_of_a_worker_that_alone_is_told_to_stop_is_tried_once_more(
+    tasks_for: Callable[..., list[Task]], monkeypatch: pytest.MonkeyPatch, second: str | None
+) -> None:
+    outcomes = (None, Outcome("done") if second else None)
+    monkeypatch.setattr(engine, "_cluster", lambda _: nullcontext(OneByOne(*outcomes)))
+    events = [event for event in engine.run(tasks_for()[:1], 1, StopRequest()) if event.state != "running"]
+    assert [event.state for event in events] == ["pending", second or "failed"]
+    assert "told to stop" in events[0].message
