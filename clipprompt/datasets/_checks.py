@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,19 @@ def first_repeated(values: Iterable[T]) -> T | None:
             return value
         seen.add(value)
     return None
+
+
+def check_distinct(where: str, classnames: Sequence[str]) -> None:
+    """Checks that no two class names are one to a prompt.
+
+    Raises:
+        UserError: if two are, with both spellings.
+    """
+    if (twice := first_repeated(map(plain_name, classnames))) is not None:
+        spelt = dict.fromkeys(repr(name) for name in classnames if plain_name(name) == twice)
+        raise UserError(
+            f"{where}: class {twice!r} is there twice, as {' and as '.join(spelt)}; give each class one name of its own"
+        )
 
 
 class MissingPicturesError(UserError):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from clipprompt.datasets._checks import first_repeated, plain_name
+from clipprompt.datasets._checks import check_distinct, plain_name
 from clipprompt.datasets.decoding import open_image
 from clipprompt.errors import UserError, nearest
 
@@ -53,9 +53,7 @@ class MultiLabelImages:
             raise UserError(f"{self.name}: there is no image in this set")
         if not self.classnames:
             raise UserError(f"{self.name}: there is no class in this set")
-        if (twice := first_repeated(plain_name(name) for name in self.classnames)) is not None:
-            spelt = dict.fromkeys(repr(name) for name in self.classnames if plain_name(name) == twice)
-            raise UserError(f"{self.name}: class {twice!r} is there twice, as {' and as '.join(spelt)}")
+        check_distinct(self.name, self.classnames)
         shape = (len(self.items), len(self.classnames))
         if self.targets.shape != shape or len(self.ids) != shape[0]:
             raise UserError(f"{self.name}: targets {self.targets.shape} and {len(self.ids)} ids do not fit {shape}")

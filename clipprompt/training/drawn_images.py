@@ -42,8 +42,8 @@ def draw_images(config: RunConfig) -> tuple[MultiLabelImages, MultiLabelImages |
         return learnt, None
     if drawn.val:
         return learnt, _settled(drawn, "val", data)
-    share = f"{train.val_fraction:.0%} of the training pictures of each class, at least one of two or more,"
-    held_out = f"{share} are held out to select an epoch by"
+    share = f"{train.val_fraction:.0%} of each class's training pictures, but at least one"
+    held_out = f"{share}, are held out to select an epoch by"
     return learnt.with_notes(f"{found.name} has no part val; {held_out}"), None
 
 

@@ -69,7 +69,7 @@ def test_without_a_part_val_some_of_train_is_held_out_and_it_is_said(tmp_path: P
     config = configure(f"data.root={tmp_path}", "shots=4", SELECT, dataset="imagenet")
     found = load_labelled_images(config)
     assert found.validation is None
-    said = "imagenet has no part val; 10% of the training pictures of each class, at least one of two or more, are held"
+    said = "imagenet has no part val; 10% of each class's training pictures, but at least one, are held out"
     assert any(note.startswith(said) for note in found.images.notes)
     assert (len(found), found.n_trained_on(config)) == (16, 12)  # one of each of 4 classes
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from clipprompt.datasets._checks import check_folder, first_repeated, plain_name
+from clipprompt.datasets._checks import check_distinct, check_folder
 from clipprompt.datasets._label_files import SPLIT_WORDS, TABLES, Entry, check_unique, read_entries
 from clipprompt.datasets.classification._split import split_in_three
 from clipprompt.datasets.classification.sets import PARTS, ClassificationSet, Sample
@@ -94,9 +94,7 @@ def _only_label(table: Path, entry: Entry) -> str:
 
 
 def _check_classes(table: Path, classes: Sequence[str], used: Sequence[str]) -> None:
-    if (twice := first_repeated(plain_name(name) for name in classes)) is not None:
-        spelt = " and ".join(repr(name) for name in classes if plain_name(name) == twice)
-        raise UserError(f"{table}: {spelt} are one class to a prompt; spell its name in one way")
+    check_distinct(str(table), classes)
     if empty := [name for name in classes if name not in set(used)]:
         raise UserError(f"{table}: class {empty[0]!r} has no picture; leave its column out")
 

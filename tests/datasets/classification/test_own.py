@@ -128,7 +128,10 @@ def test_a_drawn_list_is_data_again(tmp_path: Path, make: Make) -> None:
         ("path,label\na.jpg,\n", "line 2: a.jpg has no label, or an unknown one"),
         ("path,cat,dog\na.jpg,1,-1\n", "line 2: a.jpg has no label, or an unknown one"),
         ("path,cat,dog\na.jpg,1,0\n", "class 'dog' has no picture; leave its column out"),
-        ("path,label\na.jpg,red_bus\nb.jpg,Red bus\n", "'Red bus' and 'red_bus' are one class to a prompt"),
+        (
+            "path,label\na.jpg,red_bus\nb.jpg,Red bus\n",
+            "labels.csv: class 'red bus' is there twice, as 'Red bus' and as 'red_bus'; give each class one name",
+        ),
         (
             "path,label,split\na.jpg,cat,trian\n",
             r"line 2: split 'trian' is not train, val or test \(did you mean 'train'",
