@@ -98,6 +98,14 @@ def test_sets_stand_from_above_where_there_is_one_number(protocol: str) -> None:
     assert len(_page(runs).all("svg")) == 4
 
 
+def test_sets_stand_from_left_to_right_where_names_of_rows_are_long() -> None:
+    protocol = {"protocol": "zero-shot"}
+    sentences = ["a flower photo of a {}.", "a type of flower, {}."]
+    runs = [record("zero_shot", "dtd", 0.6, "all", options={"learner.templates": [s]}, **protocol) for s in sentences]
+    row = "method dtd † zero_shot, templates=a flower photo of a {}. 60.0"
+    assert row in _words(runs)
+
+
 def test_few_shot_has_curves() -> None:
     runs = [
         record("coop", "dtd", 0.5 + k / 50, "all", protocol="few-shot", shots=k, draw_hash=str(k)) for k in (1, 4, 16)

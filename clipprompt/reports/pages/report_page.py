@@ -20,7 +20,7 @@ from clipprompt.reports.pages._render import data_uri, render
 from clipprompt.reports.protocols.class_accuracy import worst_classes
 from clipprompt.reports.protocols.published import Papers, find_published
 from clipprompt.reports.protocols.rows import ProtocolTable
-from clipprompt.reports.render.grid import PAPER, Grid, heading_of, make_grid, transposed
+from clipprompt.reports.render.grid import PAPER, Grid, has_long_labels, heading_of, make_grid, transposed
 
 Lists = tuple[str, list[tuple[str, list[Any]]]]
 """A subset of the classes, and a list for each method."""
@@ -92,9 +92,9 @@ def _card_width(labels: Sequence[str], n_columns: int) -> float:
 
 
 def _for_page(grid: Grid, average: str) -> Grid:
-    """Sets from above, where they stand from left to right; and the average first, where it is last."""
+    """Sets from above, where they stand from left to right and methods have room; the average first, if last."""
     if len(grid.blocks) == 1 and not grid.blocks[0].heading:
-        return transposed(grid)
+        return grid if has_long_labels(grid) else transposed(grid)
     return replace(grid, blocks=tuple(sorted(grid.blocks, key=lambda block: block.heading != average)))
 
 

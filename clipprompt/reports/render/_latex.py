@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from clipprompt.reports.render.grid import NOTHING, PAPER, Block, Cell, Grid, Line
+from clipprompt.reports.render.grid import LONG, NOTHING, PAPER, Block, Cell, Grid, Line, transposed
 
 _DECIMALS = 2
 """As papers print."""
 _UPRIGHT = 6
-"""Of more columns than these, titles stand on end."""
+"""Of more columns than these, titles stand on end, and methods become the columns where they are fewer."""
 _NARROW = 3
 """Tables of so many columns stand side by side on any page."""
 _PAGE, _NOTE = 62, 90
@@ -37,9 +37,15 @@ def to_latex(grid: Grid) -> str:
     Blocks are small tables that stand side by side as the page has room, as words of a line do. What fills more than a
     page is several ``table*``, the notes below the last.
     """
-    parts = list(_pages(grid))
+    parts = list(_pages(_turned(grid)))
     counts = [f" ({n} of {len(parts)})" if len(parts) > 1 else "" for n in range(1, len(parts) + 1)]
     return "\n".join(_float(part, count) for part, count in zip(parts, counts, strict=True))
+
+
+def _turned(grid: Grid) -> Grid:
+    """Sets as lines where they would be many columns, which fit the page in letters that nobody can read."""
+    is_wide = not grid.kind and len(grid.columns) > max(_UPRIGHT, len(grid.blocks[0].lines))
+    return transposed(grid) if is_wide else grid
 
 
 def _pages(grid: Grid) -> Iterator[Grid]:
@@ -109,7 +115,8 @@ def escape_latex(text: str) -> str:
 def _head(title: str, grid: Grid) -> str:
     text = escape_latex(title.removesuffix(PAPER) if grid.kind else title)
     text = rf"\textit{{{text}}}" if title.endswith(PAPER) else text
-    return rf"\rotatebox{{90}}{{{text}}}" if len(grid.columns) > _UPRIGHT else text
+    is_long = not grid.kind and max(map(len, grid.columns)) > LONG
+    return rf"\rotatebox{{90}}{{{text}}}" if is_long or len(grid.columns) > _UPRIGHT else text
 
 
 def _label(line: Line) -> str:

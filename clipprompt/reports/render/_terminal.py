@@ -39,13 +39,16 @@ class TerminalGrid:
 
 
 def _fitted(grid: Grid, width: int) -> tuple[Grid, str]:
-    """The grid that fits, and how deviations are written: with methods in columns where sets have no room."""
+    """The grid that fits, or has the fewest parts, and how deviations are written.
+
+    Methods are in columns where sets have no room.
+    """
     shapes = [grid, *([transposed(grid)] if not grid.kind else [])]
     for shape in shapes:
         for sign in _SIGNS:
             if _least_label(shape) + _room(_widths(shape, sign)) <= width:
                 return shape, sign
-    return shapes[-1], _SIGNS[-1]
+    return min(reversed(shapes), key=lambda shape: len(list(_parts(shape, _SIGNS[-1], width)))), _SIGNS[-1]
 
 
 def _parts(grid: Grid, sign: str, width: int) -> Iterator[Grid]:
@@ -84,11 +87,8 @@ def _room(widths: Sequence[int]) -> int:
 
 def _longest_label(grid: Grid) -> int:
     indent = _INDENT if grid.kind else 0
-    return max(
-        len(text)
-        for block in grid.blocks
-        for text in [block.heading, *(" " * indent + line.label for line in block.lines)]
-    )
+    labels = [indent + len(line.label) for block in grid.blocks for line in block.lines]
+    return max(len(grid.corner), *labels, *(len(block.heading) for block in grid.blocks))
 
 
 def _least_label(grid: Grid) -> int:

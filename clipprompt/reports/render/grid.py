@@ -15,6 +15,8 @@ from clipprompt.reports.protocols.rows import ACCURACY, BASE, HM, NOVEL, MethodR
 
 NOTHING = "–"
 PAPER = " (paper)"
+LONG = 18
+"""Letters of a name that is no title of a column any more."""
 _TITLES = {BASE: "Base", NOVEL: "Novel", HM: "HM"}
 
 
@@ -88,7 +90,7 @@ def make_grid(table: ProtocolTable, papers: Papers) -> Grid:
     caption, notes = describe_table(table), (*table.notes, *papers.notes)
     if table.protocol not in ("base-to-novel", "few-shot"):
         grid = Grid(caption, "", "method", *_matrix(table, papers), notes)
-        return transposed(grid) if table.protocol == "zero-shot" else grid
+        return grid if table.protocol != "zero-shot" or has_long_labels(grid) else transposed(grid)
     names = [
         *table.datasets,
         *([None] if any((None, c) in row.numbers for row in table.rows for c in table.columns) else []),
@@ -127,6 +129,12 @@ def transposed(grid: Grid) -> Grid:
     cells = zip(*(line.cells for line in block.lines), strict=True)
     lines = tuple(Line(title, column) for title, column in zip(grid.columns, cells, strict=True))
     return replace(grid, corner="set", columns=tuple(line.label for line in block.lines), blocks=(Block("", lines),))
+
+
+def has_long_labels(grid: Grid) -> bool:
+    """Whether lines, such as those of templates, are too long for titles, and take more room there than the sets do."""
+    labels = [len(line.label) for block in grid.blocks for line in block.lines]
+    return max(labels) > LONG and sum(labels) > sum(map(len, grid.columns))
 
 
 def _with_paper_columns(table: ProtocolTable, papers: Papers, dataset: str | None) -> Iterator[Line]:

@@ -65,6 +65,16 @@ def zero_shot(**more: Any) -> Records:
     return [record("zero_shot", name, 0.4, "all", protocol="zero-shot", **more) for name in ("dtd", "food101")]
 
 
+def templates(datasets: tuple[str, ...], n: int = 3) -> Records:
+    """One row to a sentence."""
+    sentences = ["a flower photo of a {}.", "a type of flower, {}.", *(f"sentence {k} of a {{}}." for k in range(2, n))]
+    return [
+        record("zero_shot", name, 0.4, "all", protocol="zero-shot", options={"learner.templates": [sentence]})
+        for name in datasets
+        for sentence in sentences[:n]
+    ]
+
+
 EVERYTHING = [*base_to_novel(), *few_shot(), *cross(), *cross("domain"), *zero_shot()]
 
 
@@ -161,6 +171,24 @@ def test_sets_are_lines_where_they_have_no_room_as_columns() -> None:
     assert any(line.startswith("average of 10 sets ") for line in shown)
 
 
+def test_long_names_are_lines_where_they_have_room() -> None:
+    shown = lines(templates(("dtd", "food101"), 7))
+    assert [line.split()[:2] for line in shown if line.startswith("method")] == [["method", "food101"]], "one table"
+    assert sum(line.startswith("zero_shot, templates=") for line in shown) == 7
+
+
+def test_a_table_is_in_as_few_parts_as_it_can_be() -> None:
+    shown = lines(templates(ELEVEN))
+    assert sum("───" in line for line in shown) == 1, "sets are lines: as columns they would be three parts"
+    assert any(line.split()[0] == "oxford_pets" for line in shown if line)
+
+
+def test_the_word_above_short_names_is_whole() -> None:
+    protocol = {"protocol": "cross-dataset", "trained_on": "one"}
+    shown = lines([record("coop", name, 0.5, "all", **protocol) for name in ("one", "two", "three")])
+    assert any(line.split()[:1] == ["method"] for line in shown)
+
+
 def test_colours_are_the_terminals_and_marks_do_not_need_them() -> None:
     text = io.StringIO()
     Console(file=text, width=80, force_terminal=True, color_system="standard").print(
@@ -214,6 +242,12 @@ def test_markdown_of_zero_shot_is_one_column() -> None:
         "| dtd † | 40.0 |",
         "| average of 2 sets | 40.0 |",
     ]
+
+
+def test_markdown_of_long_names_has_them_as_lines() -> None:
+    shown = lines(templates(("dtd", "food101")), "md")
+    assert shown[2] == "| method | food101 | dtd † | average of 2 sets |"
+    assert cells(shown[4])[0] == "zero_shot, templates=a flower photo of a {}."
 
 
 def test_markdown_escapes_what_it_would_read_as_signs() -> None:
@@ -338,9 +372,25 @@ def test_latex_row() -> None:
 
 
 def test_latex_titles_stand_on_end_where_there_are_many() -> None:
-    assert r"\rotatebox{90}{oxford\_pets}" in render_protocol_table(cross(), "latex")
-    assert r"\resizebox{\textwidth}{!}{%" in render_protocol_table(cross(), "latex")
+    text = render_protocol_table(cross(methods=tuple("abcdefghijkl")), "latex")
+    assert r"\rotatebox{90}{oxford\_pets}" in text
+    assert r"\resizebox{\textwidth}{!}{%" in text
     assert "rotatebox" not in render_protocol_table(base_to_novel(), "latex")
+
+
+@pytest.mark.parametrize("n_methods", [1, 4, 6])
+def test_latex_of_cross_dataset_has_sets_as_lines(n_methods: int) -> None:
+    text = render_protocol_table(cross(methods=tuple("abcdef")[:n_methods]), "latex")
+    assert rf"\begin{{tabular}}[t]{{l{'r' * n_methods}}}" in text
+    assert "\nimagenet (source) & " in text
+    assert "\naverage of 10 sets & " in text
+    assert "rotatebox" not in text
+    assert r"\resizebox{\textwidth}{!}{%" not in text, "letters keep their size"
+
+
+def test_latex_titles_that_are_long_stand_on_end() -> None:
+    text = render_protocol_table(templates(ELEVEN), "latex")
+    assert r"\rotatebox{90}{zero\_shot, templates=a flower photo of a \{\}.}" in text
 
 
 def test_latex_has_a_small_table_to_each_set() -> None:
