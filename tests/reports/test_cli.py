@@ -79,6 +79,18 @@ def test_formats_go_to_stdout_and_to_a_file_alike(sweep: Path, tmp_path: Path, k
     assert run(sweep, "--format", kind).stdout == (tmp_path / "report").read_text()
 
 
+@pytest.mark.parametrize("kind", ["table", "md", "csv", "latex", "jsonl", "html"])
+def test_every_format_ends_with_one_end_of_line(sweep: Path, kind: str) -> None:
+    shown = run(sweep, "--format", kind).stdout
+    assert shown == shown.rstrip() + "\n"
+
+
+def test_markdown_ends_with_the_notes(sweep: Path) -> None:
+    shown = run(sweep, "--format", "md").stdout
+    assert shown.splitlines()[-1].startswith("- ")
+    assert "- ±: sample standard deviation over runs (seeds 1, 2, 3)" in shown.splitlines()
+
+
 def test_page_names_the_runs_that_are_not_finished(sweep: Path, tmp_path: Path) -> None:
     run(sweep, "-o", tmp_path / "a.html")
     assert f"{sweep}/coop/eurosat/seed1" in (tmp_path / "a.html").read_text()

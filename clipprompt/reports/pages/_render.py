@@ -56,6 +56,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     environment.globals.update(asset=asset, script_hash=script_hash)
     environment.filters["printable"] = printable
