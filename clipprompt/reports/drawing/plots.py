@@ -11,7 +11,7 @@ from clipprompt.reports.drawing._curves import Dot, curve_panel
 from clipprompt.reports.drawing._scatter import Spot, scatter_panel
 from clipprompt.reports.drawing.grid import save_panels
 from clipprompt.reports.drawing.panel import Panel, Style, styles
-from clipprompt.reports.protocols.published import Papers, differs, find_published
+from clipprompt.reports.protocols.papers.beside import Papers, differs, find_published
 from clipprompt.reports.protocols.rows import ACCURACY, BASE, HM, NOVEL, MethodRow, ProtocolTable
 from clipprompt.reports.render.grid import heading_of
 

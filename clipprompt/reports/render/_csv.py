@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 
 from clipprompt.printable import printable
-from clipprompt.reports.protocols.published import Papers, differs
+from clipprompt.reports.protocols.papers.beside import Papers, differs
 from clipprompt.reports.protocols.rows import ACCURACY, MethodRow, Number, Place, ProtocolTable
 
 FIELDS = (

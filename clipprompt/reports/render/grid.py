@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from clipprompt.printable import printable
 from clipprompt.reports.protocols.notes import HIGH_VARIANCE, describe_table
-from clipprompt.reports.protocols.published import Papers, differs
+from clipprompt.reports.protocols.papers.beside import Papers, differs
 from clipprompt.reports.protocols.rows import ACCURACY, BASE, HM, NOVEL, MethodRow, Number, ProtocolTable
 
 NOTHING = "–"

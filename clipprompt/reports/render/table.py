@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from clipprompt.errors import UserError, nearest
 from clipprompt.printable import to_json
 from clipprompt.reports.protocols.comparable import Record, distinct_records
-from clipprompt.reports.protocols.published import Papers, find_published
+from clipprompt.reports.protocols.papers.beside import Papers, find_published
 from clipprompt.reports.protocols.rows import ProtocolTable
 from clipprompt.reports.protocols.summary import summarise_protocols
 from clipprompt.reports.render.grid import Grid, make_grid

@@ -1,0 +1,1 @@
+"""Numbers of protocols that papers print: read, compared, and set beside our own."""
