@@ -57,6 +57,6 @@ def test_an_unknown_baseline_and_other_protocols_are_refused(tmp_path: Path, rec
     with pytest.raises(SystemExit, match=r"no row is called 'zero-shot'.*zero_shot.*; there are: zero_shot; coop"):
         paired_differences.main([study(tmp_path, records), "--baseline", "zero-shot"])
     with pytest.raises(SystemExit, match="no results of base-to-novel"):
-        paired_differences.main([study(tmp_path, [{**one, "protocol": "zero-shot"} for one in records[:1]])])
+        paired_differences.main([study(tmp_path, [{**one, "protocol": "zero-shot", "tested_subset": "all"} for one in records[:1]])])
     with pytest.raises(SystemExit, match="nowhere does not exist"):
         paired_differences.main(["nowhere"])
