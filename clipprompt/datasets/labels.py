@@ -26,7 +26,8 @@ from typing import Any
 import numpy as np
 
 from clipprompt.datasets._checks import check_folder, plain_name
-from clipprompt.datasets._label_files import SPLIT_WORDS, Entry, check_unique, read_entries
+from clipprompt.datasets._label_entries import SPLIT_WORDS, Entry, check_unique
+from clipprompt.datasets._label_files import read_entries
 from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets.images import ABSENT, MultiLabelImages
 from clipprompt.errors import UserError, nearest

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from clipprompt.datasets._checks import MissingPicturesError
-from clipprompt.datasets._label_files import SPLIT_WORDS
+from clipprompt.datasets._label_entries import SPLIT_WORDS
 from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets.classification.named import load_named
 from clipprompt.datasets.classification.own import is_own, load_own

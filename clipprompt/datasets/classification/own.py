@@ -15,7 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from clipprompt.datasets._checks import check_distinct, check_folder
-from clipprompt.datasets._label_files import SPLIT_WORDS, TABLES, Entry, check_unique, read_entries
+from clipprompt.datasets._label_entries import SPLIT_WORDS, Entry, check_unique
+from clipprompt.datasets._label_files import TABLES, read_entries
 from clipprompt.datasets.classification._split import split_in_three
 from clipprompt.datasets.classification.sets import PARTS, ClassificationSet, Sample
 from clipprompt.datasets.folders import find_splits, load_class_folders
