@@ -63,6 +63,20 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def parse_json_line(path: str | os.PathLike[str], number: int, line: str) -> Any:
+    """The value of one line of a file of JSON lines.
+
+    Raises:
+        UserError: naming file and line, if it is no JSON.
+    """
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {number}: broken JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in thousands
+        raise UserError(f"{path}, line {number}: {error}") from error
+
+
 def write_tensors(
     path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
 ) -> None:

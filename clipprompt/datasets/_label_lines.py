@@ -17,6 +17,7 @@ from clipprompt.datasets._label_entries import (
 )
 from clipprompt.datasets.images import PRESENT
 from clipprompt.errors import UserError
+from clipprompt.files import parse_json_line
 
 _NAMES = {*LABEL_COLUMNS, "classname"}  # keys that may say the labels
 
@@ -31,12 +32,7 @@ def read_json_lines(path: Path) -> Iterator[Entry]:
     for line, raw in enumerate(read_utf8(path).split("\n"), 1):
         if not raw.strip():
             continue
-        try:
-            record = json.loads(raw)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {line}: broken JSON ({error.msg})") from error
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in thousands
-            raise UserError(f"{path}, line {line}: {error}") from error
+        record = parse_json_line(path, line, raw)
         if not isinstance(record, dict) or not isinstance(record.get("path"), str) or not _NAMES & record.keys():
             raise UserError(f'{path}, line {line}: not of the form {{"path": "a.jpg", "labels": ["cat"]}}')
         split = read_split(path, line, record[SPLIT_COLUMN]) if SPLIT_COLUMN in record else ""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from clipprompt.errors import UserError
-from clipprompt.files import write_text
+from clipprompt.files import parse_json_line, write_text
 from clipprompt.printable import to_json
 
 
@@ -39,12 +38,7 @@ def numbered_records(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}, line {number}: broken JSON ({error.msg})") from error
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets in thousands
-            raise UserError(f"{path}, line {number}: {error}") from error
+        record = parse_json_line(path, number, line)
         if not isinstance(record, dict):
             raise UserError(f"{path}, line {number}: not a record of results")
         yield number, record

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clipprompt.errors import UserError, nearest
-from clipprompt.printable import to_json
-from clipprompt.reports.protocols.comparable import Record, distinct_records
 from clipprompt.reports.protocols.papers.beside import Papers, find_published
 from clipprompt.reports.protocols.rows import ProtocolTable
-from clipprompt.reports.protocols.summary import summarise_protocols
 from clipprompt.reports.render.grid import Grid, make_grid
 
 if TYPE_CHECKING:
@@ -20,26 +17,15 @@ if TYPE_CHECKING:
 FORMATS = ("table", "md", "csv", "latex", "jsonl")
 
 
-def render_protocol_table(records: Sequence[Record], format: str = "table", published: bool = True) -> str:  # noqa: A002
-    """Renders the records of protocols; their order does not matter.
+def render_tables(tables: Sequence[ProtocolTable], format: str, published: bool = True) -> str:  # noqa: A002
+    """Renders tables in any format but ``jsonl``, which needs none.
 
     Args:
-        records: classification records.
+        tables: in the order in which they shall stand.
         format: ``table`` (for a terminal of 80 columns), ``md`` and ``latex`` in percent, mean and deviation over runs;
-            ``csv``, one number a line; or ``jsonl``, the records themselves in 0..1, each once.
+            or ``csv``, one number a line.
         published: whether the papers' numbers stand beside, where they compare.
-
-    Raises:
-        UserError: for an unknown format, and if one run has two accuracies on one test set.
     """
-    check_protocol_format(format)
-    if format == "jsonl":
-        return "".join(f"{to_json(record)}\n" for record in distinct_records(records))
-    return render_tables(summarise_protocols(records), format, published)
-
-
-def render_tables(tables: Sequence[ProtocolTable], format: str, published: bool = True) -> str:  # noqa: A002
-    """Renders tables that are made already, in any format but ``jsonl``."""
     from clipprompt.reports.render._csv import to_csv
     from clipprompt.reports.render._latex import to_latex
     from clipprompt.reports.render._markdown import to_markdown

@@ -12,14 +12,21 @@ from rich.console import Console
 
 from clipprompt.datasets.classification.specifications import ELEVEN
 from clipprompt.errors import UserError
+from clipprompt.reports.protocols.gather import Gathered
 from clipprompt.reports.protocols.summary import summarise_protocols
 from clipprompt.reports.render.grid import Cell
-from clipprompt.reports.render.table import FORMATS, render_protocol_table, rich_tables
+from clipprompt.reports.render.table import FORMATS, check_protocol_format, rich_tables
+from clipprompt.reports.report import render_report
 from tests.reports.protocol_records import both, record
 
 Records = list[dict[str, Any]]
 METHODS = ("zero_shot", "coop", "cocoop", "maple")
 NASTY = r"a_b%c&d#e$f{g}h~i^j\k|l*m[n]<o>"
+
+
+def render_protocol_table(records: Records, format: str = "table", published: bool = True) -> str:  # noqa: A002
+    """As ``clipprompt report`` does with what it has read."""
+    return render_report(Gathered(list(records), [str(n) for n, _ in enumerate(records)]), format, published)
 
 
 def base_to_novel(datasets: tuple[str, ...] = ELEVEN, methods: tuple[str, ...] = METHODS) -> Records:
@@ -438,7 +445,7 @@ def test_jsonl_is_the_records_each_once() -> None:
 @pytest.mark.parametrize("name", ["tabel", "", "tex"])
 def test_unknown_format_is_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(UserError, match="choose one of table, md, csv, latex, jsonl"):
-        render_protocol_table(zero_shot(), name)
+        check_protocol_format(name)
 
 
 def test_tables_that_do_not_compare_stand_one_below_the_other() -> None:
