@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -64,6 +64,13 @@ class DataConfig(_Section):
     )
     shots: int | None = Field(
         default=None, gt=0, description="pictures of each class that are drawn to learn from; none = all of them"
+    )
+    known: Annotated[float, Field(gt=0, le=1)] | Literal["single-positive"] | None = Field(
+        default=None,
+        description="labels that the seed leaves known: a share such as 0.1, or single-positive; none = all of them",
+    )
+    labels: str | None = Field(
+        default=None, description="file that says which labels of the pictures are known; none = those of the data"
     )
     subset: Literal["all", "base", "novel"] = Field(default="all", description="classes that are learnt")
     class_split: int = Field(default=0, ge=0, description="0 = base and novel classes of papers, else a seed of others")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from clipprompt.config import RunConfig, load_config
 from clipprompt.evaluation._test_sets import is_drawn, is_official
@@ -41,6 +42,10 @@ class Job:
         seed: of everything that is drawn; None where nothing is learnt.
         settings: ``key=value`` over the method's own configuration.
         tests: what it is tested on.
+        multilabel: whether pictures have several classes.
+        known: labels that are known: a share, or ``single-positive``; None for all.
+        learns_from: images, captions or both; a method has one by itself.
+        members: names of the jobs whose learners together are this one, an ensemble; none where it is a learner.
     """
 
     protocol: str
@@ -52,6 +57,10 @@ class Job:
     seed: int | None
     settings: tuple[str, ...]
     tests: tuple[Test, ...]
+    multilabel: bool = False
+    known: float | str | None = None
+    learns_from: Literal["images", "captions", "both"] = "images"
+    members: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -76,6 +76,7 @@ class Learner(nn.Module, ABC):
     Attributes:
         Options: the class of its options.
         trains_on: what ``loss`` takes first, images or token ids of captions.
+        trains_on_both: whether captions and labelled images can be learnt from, alone or together.
         branch: what ``logits_from`` answers with; other than ``global``, it reads the places of an image.
         image_side_is_frozen: image features can be computed once; with some learners an option decides. One of which
             this is not true overrides ``encode_images``, with gradients; whoever has only images calls it itself.
@@ -92,6 +93,7 @@ class Learner(nn.Module, ABC):
 
     Options: ClassVar[type[LearnerOptions]]
     trains_on: ClassVar[Literal["captions", "images"]] = "images"
+    trains_on_both: ClassVar[bool] = False
     branch: ClassVar[Literal["global", "local", "merged"]] = "global"
     image_side_is_frozen: bool = True
     reads_places: ClassVar[bool] = False

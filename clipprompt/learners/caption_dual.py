@@ -41,6 +41,7 @@ class CaptionDual(PairLearner):
     """
 
     Options: ClassVar[type[LearnerOptions]] = CaptionDualOptions
+    trains_on_both: ClassVar[bool] = True
     options: CaptionDualOptions
 
     def __init__(

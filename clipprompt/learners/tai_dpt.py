@@ -59,6 +59,7 @@ class TaIDPT(ContextLearner, DenseLearner):
 
     Options: ClassVar[type[LearnerOptions]] = TaIDPTOptions
     trains_on: ClassVar[Literal["captions", "images"]] = "captions"
+    trains_on_both: ClassVar[bool] = True
     branch: ClassVar[Literal["global", "local", "merged"]] = "merged"
     options: TaIDPTOptions
 
