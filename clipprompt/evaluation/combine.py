@@ -6,8 +6,9 @@
 
 Each file is normalised on its own, before files meet: normalising after would be done to a mixture of scales. With
 several files, each matrix is brought to 0..1 by its own smallest and largest score and then they are added with
-weights, as for the ensembles of TaI-DPT's Table 3 (arXiv 2211.12739). The extremes are those of the test set, so an
-ensemble is transductive. A single file is not min-max normalised.
+weights, as for the ensembles of TaI-DPT's Table 3 (arXiv 2211.12739). Where the extremes are those of the test set, an
+ensemble is transductive; those of a validation set (``ensembles.py``) leave it inductive. A single file is not min-max
+normalised.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from clipprompt.errors import UserError
 from clipprompt.evaluation.metrics import ScoreMatrix
-from clipprompt.evaluation.normalise import min_max
+from clipprompt.evaluation.normalise import Range, extremes, scale_by
 from clipprompt.evaluation.scores import Scores
 
 MERGE = 0.5
@@ -72,12 +73,16 @@ def _check_merge(merge: float, both: bool, branch: str | None, there: dict[str, 
         raise UserError(f"--merge has no use with --branch {branch}; leave one of them out")
 
 
-def ensemble(matrices: Sequence[ScoreMatrix], weights: Sequence[float] | None = None) -> ScoreMatrix:
-    """The weighted mean of min-max normalised matrices, in 0..1.
+def ensemble(
+    matrices: Sequence[ScoreMatrix], weights: Sequence[float] | None = None, ranges: Sequence[Range] | None = None
+) -> ScoreMatrix:
+    """The weighted mean of min-max normalised matrices.
 
     Args:
         matrices: (N, C) each.
         weights: one each, not negative; equal when None. They are divided by their sum, which changes no order.
+        ranges: smallest and largest score of each member on other images. None takes those of the matrices, so that
+            the result lies in 0..1.
 
     Raises:
         UserError: as :func:`check_weights`.
@@ -85,13 +90,13 @@ def ensemble(matrices: Sequence[ScoreMatrix], weights: Sequence[float] | None = 
     shares = np.asarray(check_weights(weights, len(matrices)))
     shares = shares / shares.sum()
     total = np.zeros(matrices[0].shape)
-    for share, matrix in zip(shares, matrices, strict=True):
-        total += share * min_max(matrix)
+    for share, matrix, known in zip(shares, matrices, ranges or map(extremes, matrices), strict=True):
+        total += share * scale_by(matrix, known)
     return total
 
 
-def check_weights(weights: Sequence[float] | None, n_files: int) -> tuple[float, ...]:
-    """The weights of so many files; equal ones when None.
+def check_weights(weights: Sequence[float] | None, n_files: int, what: str = "files") -> tuple[float, ...]:
+    """The weights of so many files, or of ``what`` has scores; equal ones when None.
 
     Raises:
         UserError: for another number of weights, one that is negative or not finite, or nothing but zeros.
@@ -99,7 +104,7 @@ def check_weights(weights: Sequence[float] | None, n_files: int) -> tuple[float,
     if weights is None:
         return (1.0,) * n_files
     if len(weights) != n_files:
-        raise UserError(f"--weights gives {len(weights)} numbers for {n_files} files; one for each is needed")
+        raise UserError(f"--weights gives {len(weights)} numbers for {n_files} {what}; one for each is needed")
     for weight in weights:
         if not (np.isfinite(weight) and weight >= 0):
             raise UserError(f"--weights {weight:g}: a weight is a finite number and not negative")

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torchmetrics.functional.classification import binary_average_precision
 
 from clipprompt.errors import UserError
 
@@ -48,7 +46,8 @@ def average_precision(scores: ScoreMatrix, targets: TargetMatrix) -> AveragePrec
         UserError: if the shapes differ, a score is not finite, or no class has a positive.
     """
     check_pairs(scores, targets)
-    per_class = tuple(_one_class(scores[:, column], targets[:, column]) for column in range(scores.shape[1]))
+    columns = zip(np.ascontiguousarray(scores.T), np.ascontiguousarray(targets.T), strict=True)
+    per_class = tuple(_one_class(*column) for column in columns)
     known = [value for value in per_class if value is not None]
     if not known:
         raise UserError("no class has a positive image, so there is no average precision")
@@ -70,13 +69,13 @@ def check_pairs(scores: ScoreMatrix, targets: TargetMatrix) -> None:
         )
 
 
-def _one_class(scores: ScoreMatrix, targets: TargetMatrix) -> float | None:
+def _one_class(scores: npt.NDArray[np.floating[Any]], targets: npt.NDArray[np.integer[Any]]) -> float | None:
     known = targets != -1
     labels = targets[known] == 1
     if not labels.any():
         return None
-    # torchmetrics sends scores outside 0..1 through a float32 sigmoid, which makes large logits equal. Ranks keep
-    # order and ties, and stay as they are.
-    _, ranks = np.unique(scores[known], return_inverse=True)
-    value = binary_average_precision(torch.from_numpy(ranks / len(ranks)), torch.from_numpy(labels.astype(np.int64)))
-    return float(value)
+    order = np.argsort(-scores[known])
+    ranked = scores[known][order]
+    last = np.append(ranked[1:] != ranked[:-1], True)  # of images with one score, which enter together
+    hits, taken = np.cumsum(labels[order])[last], np.flatnonzero(last) + 1
+    return float((np.diff(hits, prepend=0) * hits / taken).sum() / hits[-1])

@@ -17,6 +17,8 @@ from clipprompt.evaluation.metrics import ScoreMatrix
 NORMALISATIONS = ("none", "image", "prompt", "both")
 TRANSDUCTIVE = ("prompt", "both")
 
+Range = tuple[float, float]
+
 
 def normalise(scores: ScoreMatrix, how: str) -> ScoreMatrix:
     """Scores with mean 0 and standard deviation 1 along an axis; constant rows and columns become 0.
@@ -49,8 +51,24 @@ def check_normalisation(how: str) -> None:
 
 def min_max(scores: ScoreMatrix) -> ScoreMatrix:
     """Scores moved to 0..1 by the smallest and largest of the whole matrix; a constant matrix becomes 0."""
+    return scale_by(scores, extremes(scores))
+
+
+def extremes(scores: ScoreMatrix) -> Range:
+    """The smallest and the largest score of the whole matrix."""
+    return float(scores.min()), float(scores.max())
+
+
+def scale_by(scores: ScoreMatrix, known: Range) -> ScoreMatrix:
+    """Scores moved so that a range becomes 0..1.
+
+    Args:
+        scores: (N, C); those outside of the range end outside of 0..1.
+        known: the smallest and the largest score, of these or of other images. Where both are one number, which tells
+            nothing of the scale, all scores become 0.
+    """
+    low, high = known
     wide = scores.astype(np.float64)
-    low, high = wide.min(), wide.max()
     return (wide - low) / (high - low) if high > low else np.zeros_like(wide)
 
 
