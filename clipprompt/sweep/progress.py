@@ -31,7 +31,7 @@ class Progress(NamedTuple):
 
 def progress_of(task: Task) -> Progress:
     """Reads how far a running job is. It may be at any moment of its life, so nothing is certain to be there."""
-    if not task.job.learns:
+    if not task.learns:
         return Progress("testing", 0.0)
     if (task.folder / "prompt.json").is_file():
         return Progress("testing", 1.0)
@@ -44,7 +44,8 @@ def progress_of(task: Task) -> Progress:
 def seconds_left(queue: Queue) -> float | None:
     """Time until the queue is through, from the runs that it has finished; None while that says nothing.
 
-    A run takes as long as those of its method on its set did, else as those of its method, else as all.
+    A run takes as long as those of its method on its set did, else as those of its method, else as all. An ensemble,
+    which is made of runs and learns nothing, takes no time until one of its kind has told how long.
     """
     known, unfinished = _Known(queue), queue.in_state("pending", "running")
     left = sum(_left(entry, known) for entry in unfinished)
@@ -63,12 +64,14 @@ class _Known:
 
     def of(self, entry: Entry) -> float:
         """What a run is expected to take; infinite where nothing is known."""
-        return next((self._means[key] for key in _keys(entry) if key in self._means), float("inf"))
+        unknown = 0.0 if entry.task.members else float("inf")
+        return next((self._means[key] for key in _keys(entry) if key in self._means), unknown)
 
 
 def _keys(entry: Entry) -> Sequence[tuple[str, ...]]:
     job = entry.task.job
-    return (job.method, job.dataset), (job.method,), ()
+    alike = [(job.method, job.dataset), (job.method,)]
+    return alike if entry.task.members else [*alike, ()]
 
 
 def _left(entry: Entry, known: _Known) -> float:

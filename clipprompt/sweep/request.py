@@ -1,7 +1,7 @@
 """What a sweep was asked for, as ``sweep.yaml`` in its folder: so that the folder explains itself, and is one sweep's.
 
-Methods with their own settings, sets, seeds, shots and class splits may be added by later commands; what makes numbers
-compare may not change.
+Methods with their own settings, sets, seeds, shots, known labels, class splits and, where there was none, a corpus of
+captions may be added by later commands; what makes numbers compare may not change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from clipprompt.files import write_text
 from clipprompt.locks import locked
 
 REQUEST = "sweep.yaml"
-_GROWS = ("methods", "datasets", "seeds", "shots", "class_splits", "settings")
+_GROWS = ("methods", "datasets", "seeds", "shots", "class_splits", "known", "settings")
+_MAY_BE_UNKNOWN = ("captions", "backbone")
 _FREE = ("root",)
 
 
@@ -29,13 +30,15 @@ class Request:
 
     Attributes:
         protocol: its name.
-        methods: names of learners.
+        methods: names of learners, in the spelling of their protocol; none for the protocol's.
         datasets: names of sets, or paths of own ones.
         seeds: one run each; none for the protocol's.
         shots: pictures of each class, one run each; none for the protocol's.
         class_splits: halvings of the classes, one run each.
+        known: labels that are known: shares, or ``single-positive``, one run each; none for the protocol's.
         settings: ``key=value`` over those of the protocol.
         source: set that is learnt from, where the protocol has one.
+        captions: corpus that is learnt from, where a method learns from captions.
         part: that is tested on: test, or val to choose settings by.
         root: folder of named sets.
         backbone: that all runs share, in words; empty where that is not known yet.
@@ -47,8 +50,10 @@ class Request:
     seeds: tuple[int, ...] = ()
     shots: tuple[int | None, ...] = ()
     class_splits: tuple[int, ...] = (0,)
+    known: tuple[float | str, ...] = ()
     settings: tuple[str, ...] = ()
     source: str | None = None
+    captions: str | None = None
     part: str = "test"
     root: str | None = None
     backbone: str = ""
@@ -92,14 +97,14 @@ def claim_folder(folder: Path, request: Request) -> None:
 
 
 def _joined(there: Request, here: Request, folder: Path) -> Request:
-    changed: dict[str, Any] = {}
+    changed: dict[str, Any] = {"captions": here.captions or there.captions}
     for name in (field.name for field in fields(Request) if field.name not in _FREE):
         old, new = getattr(there, name), getattr(here, name)
         if name == "settings":
             _compare_settings(there, here, folder)
         if name in _GROWS:
             changed[name] = (*old, *(one for one in new if one not in old))
-        elif name != "backbone" or (old and new):
+        elif name not in _MAY_BE_UNKNOWN or (old and new):
             _compare(name, old, new, folder)
     return replace(here, **changed)
 

@@ -24,6 +24,7 @@ def prepare(
     cache: Path | None = None,
     predictions: bool = False,
     shard: Shard | None = None,
+    say: Say = lambda _: None,
 ) -> tuple[Request, list[Task]]:
     """The request with everything filled in, and the tasks of this part of it. Nothing is written.
 
@@ -33,7 +34,9 @@ def prepare(
         run_settings: see :func:`clipprompt.sweep.plan.plan_tasks`.
         cache: see there.
         predictions: see there.
-        shard: the part that is run here; None for the whole.
+        shard: the part that is run here; None for the whole. Ensembles are in no part, since their members may be in
+            several: the same request without one makes them.
+        say: takes messages for people.
 
     Raises:
         UserError: for anything wrong with the request, and for a folder that holds another sweep or run.
@@ -41,7 +44,12 @@ def prepare(
     tasks = plan_tasks(request, folder, run_settings=run_settings, cache=cache, predictions=predictions)
     full = resolved(request, tasks)
     check_folder(folder, full)
-    return full, (shard or Shard()).of(tasks)
+    if shard is None:
+        return full, tasks
+    learners = [task for task in tasks if not task.members]
+    if n_ensembles := len(tasks) - len(learners):
+        say(f"{n_ensembles} ensembles are left for the end: once all parts are done, the same command without --shard")
+    return full, shard.of(learners)
 
 
 def run_sweep(

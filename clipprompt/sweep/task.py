@@ -2,20 +2,24 @@
 
 folder/  what `clipprompt train` writes (where anything is learnt), then predictions.jsonl where it is asked for,
          results.jsonl with one record per test, and job.json, which says whose results they are
+
+An ensemble has the two last files alone: its members are other tasks, and their folders hold the prompts.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from clipprompt.config import RunConfig
 from clipprompt.errors import UserError
 from clipprompt.evaluation.protocols import Job, Test
 from clipprompt.files import write_json
+from clipprompt.learners import learner_options
 from clipprompt.training.run_folder import compared_settings
 
 JOB, RESULTS, PREDICTIONS = "job.json", "results.jsonl", "predictions.jsonl"
@@ -28,11 +32,12 @@ class Task:
     Attributes:
         job: what is learnt and tested.
         folder: of its run.
-        config: of its run.
+        config: of its run; of an ensemble the first member's, which names a backbone and where it runs.
         root: folder of named sets.
         cache: folder of features, shared by all jobs; None for none.
         predictions: whether what every test picture was taken for is written as well.
         places: see :class:`clipprompt.evaluation.classification.Evaluation`.
+        members: of an ensemble, which can be made once these are done; none where it is a learner.
     """
 
     job: Job
@@ -42,6 +47,12 @@ class Task:
     cache: Path | None = None
     predictions: bool = False
     places: tuple[bool, ...] = ()
+    members: tuple[Task, ...] = ()
+
+    @property
+    def learns(self) -> bool:
+        """Whether it has a training of its own."""
+        return self.job.learns and not self.members
 
     @property
     def log(self) -> Path:
@@ -77,9 +88,15 @@ class Task:
 
     @cached_property
     def _description(self) -> dict[str, Any]:
-        settings = {key: value for key, value in compared_settings(self.config).items() if value is not None}
-        described: dict[str, Any] = json.loads(json.dumps({"job": asdict(self.job), "settings": settings}))
+        described: dict[str, Any] = json.loads(json.dumps({"job": asdict(self.job), "settings": self._settings}))
         return described
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        if self.members:
+            own = {member.job.name: member._settings for member in self.members}
+            return {f"{name}: {key}": value for name, settings in own.items() for key, value in settings.items()}
+        return {key: value for key, value in compared_settings(self.config).items() if value is not None}
 
     def _there(self) -> dict[str, Any]:
         """What decides the numbers of the job in the folder; empty where there is none."""
@@ -102,5 +119,18 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _numbers_of(description: dict[str, Any]) -> dict[str, Any]:
     """The job's fields and the settings that they make; what is tested may differ, and on which GPU."""
-    tree = {**description["job"], **description["settings"]}
-    return {key: value for key, value in tree.items() if key not in ("settings", "tests", "backbone.device")}
+    tree = {**_defaults(description["job"]), **description["job"], **description["settings"]}
+    left_out = ("settings", "tests", "backbone.device")
+    return {key: value for key, value in tree.items() if key not in left_out and not key.endswith(": backbone.device")}
+
+
+def _defaults(job: dict[str, Any]) -> dict[str, Any]:
+    """What a job that was written before a key was there had without saying so."""
+    told = {field.name: field.default for field in fields(Job) if field.default is not MISSING}
+    defaults: dict[str, Any] = json.loads(json.dumps(told))
+    if not job.get("members"):
+        options = learner_options(job["method"])
+        # A setting of None is not written down, so one that may be None and is not there is None.
+        asked = {key for key, option in options.model_fields.items() if NoneType not in get_args(option.annotation)}
+        defaults |= {f"learner.{key}": value for key, value in options().model_dump(mode="json", include=asked).items()}
+    return defaults

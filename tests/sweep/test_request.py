@@ -30,6 +30,17 @@ def test_methods_sets_and_seeds_can_be_added(tmp_path: Path) -> None:
     assert read_mapping(tmp_path / "sweep.yaml")["root"] == "/data"
 
 
+def test_known_labels_and_a_corpus_can_be_added_and_a_corpus_cannot_change(tmp_path: Path) -> None:
+    partial = replace(REQUEST, protocol="partial-label", shots=(), known=(0.1,))
+    claim_folder(tmp_path, partial)
+    claim_folder(tmp_path, replace(partial, known=("single-positive", 0.1), captions="/data/voc.parquet"))
+    assert check_folder(tmp_path, partial) == replace(
+        partial, known=(0.1, "single-positive"), captions="/data/voc.parquet"
+    )
+    with pytest.raises(UserError, match=r"captions is '/data/voc\.parquet' there and 'mini' here"):
+        check_folder(tmp_path, replace(partial, captions="mini"))
+
+
 def test_a_method_brings_its_own_settings(tmp_path: Path) -> None:
     vpt = replace(REQUEST, methods=("vpt",), settings=("vpt:learner.depth=2", "train.epochs=1"))
     both = replace(REQUEST, methods=("coop", "vpt"), settings=("train.epochs=1", "vpt:learner.depth=2"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +96,25 @@ def test_what_is_done_on_one_device_is_done_for_a_sweep_on_another(tasks_for: Ta
     elsewhere = replace(task, config=task.config.model_copy(update={"backbone": backbone}))
     elsewhere.check()
     assert elsewhere.is_done
+
+
+def test_a_job_of_an_earlier_version_had_the_defaults_of_what_it_does_not_say(tasks_for: Tasks) -> None:
+    (task,) = tasks_for(methods=("dualcoop",), settings=("train.epochs=1",))
+    task.folder.mkdir(parents=True)
+    task.describe()
+    path = task.folder / "job.json"
+    tree = json.loads(path.read_text())
+    for key in ("multilabel", "known", "learns_from", "members"):
+        del tree["job"][key]
+    del tree["settings"]["learner.loss_weight"]
+    path.write_text(json.dumps(tree))
+    task.check()
+    (other,) = tasks_for(methods=("dualcoop",), settings=("train.epochs=1", "dualcoop:loss_weight=0.5"))
+    with pytest.raises(UserError, match=r"learner\.loss_weight is 0\.02 there and 0\.5 here"):
+        other.check()
+    partly = replace(task, job=replace(task.job, known=0.1))
+    with pytest.raises(UserError, match=r"known is None there and 0\.1 here"):
+        partly.check()
 
 
 def test_a_damaged_description_is_named(tasks_for: Tasks) -> None:
