@@ -54,6 +54,9 @@ def tag(
             show_default="auto if the prompt is calibrated, else none",
         ),
     ] = None,
+    uncertain: Annotated[
+        bool, typer.Option("--uncertain", help="also labels below their threshold that cannot be excluded")
+    ] = False,
     output_format: Annotated[
         str | None,
         typer.Option(
@@ -78,7 +81,8 @@ def tag(
     Pictures stream through: results come in order, and what was done when
     Ctrl-C is pressed is kept. What cannot be read is named and skipped, and
     the exit code is then 1. Without a calibration (`clipprompt calibrate`)
-    values are scores, which only rank labels.
+    values are scores, which only rank labels; with one, every label also has
+    an answer, "yes" or "uncertain".
 
       clipprompt tag photo.jpg --labels "red bus,umbrella,street market"
         --backbone ViT-B-16 --pretrained openai
@@ -94,6 +98,7 @@ def tag(
     check_output(output)
     names = _labels(labels, prompts)
     least = _threshold(threshold, prompts)
+    _check_uncertain(uncertain, least, prompts)
     tally = Tally()
     with Interruption() as interruption:
         try:
@@ -105,6 +110,7 @@ def tag(
                 names,
                 top_k=top_k,
                 threshold=least,
+                uncertain=uncertain,
                 batch_size=batch_size,
                 workers=workers,
                 draft=draft,
@@ -155,8 +161,7 @@ def _threshold(text: str | None, prompts: Path | None) -> float | Literal["auto"
     if text is None:
         return None
     if text == "auto":
-        if prompts is None or not (prompts / "calibration.json").exists():
-            raise UserError("--threshold auto needs calibrated --prompts; make them so with `clipprompt calibrate`")
+        _check_calibrated("--threshold auto", prompts)
         return "auto"
     try:
         number = float(text)
@@ -165,6 +170,22 @@ def _threshold(text: str | None, prompts: Path | None) -> float | Literal["auto"
     if not math.isfinite(number):
         raise UserError(f"--threshold {text!r} is neither a number nor auto")
     return number
+
+
+def _check_uncertain(uncertain: bool, threshold: float | str | None, prompts: Path | None) -> None:
+    from clipprompt.errors import UserError
+
+    if uncertain:
+        _check_calibrated("--uncertain", prompts)
+        if threshold not in (None, "auto"):
+            raise UserError(f"--uncertain goes with the calibrated thresholds; leave out --threshold {threshold:g}")
+
+
+def _check_calibrated(option: str, prompts: Path | None) -> None:
+    from clipprompt.errors import UserError
+
+    if prompts is None or not (prompts / "calibration.json").exists():
+        raise UserError(f"{option} needs calibrated --prompts; make them so with `clipprompt calibrate`")
 
 
 def _backbone(name: str | None, tag: str | None, prompts: Path | None, device: str, precision: str | None) -> Backbone:

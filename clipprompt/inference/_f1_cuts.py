@@ -12,7 +12,7 @@ def f1_cuts(logits: Floats, targets: Ints, strength: float) -> tuple[float, Floa
     """One cut for all classes, and one per class; a class is present where its logit reaches the cut.
 
     The best cut of a class with few examples is mostly chance, so it is drawn towards the common one: with n examples
-    it counts n / (n + strength).
+    it counts n / (n + strength). A class without a known present or a known absent sample takes the common one.
 
     Args:
         logits: (N, C).
@@ -28,7 +28,8 @@ def f1_cuts(logits: Floats, targets: Ints, strength: float) -> tuple[float, Floa
     for column in range(logits.shape[1]):
         rows = known[:, column]
         present = targets[rows, column] == 1
-        if n_present := int(present.sum()):
+        n_present = int(present.sum())
+        if 0 < n_present < len(present):
             weight = n_present / (n_present + strength)
             cuts[column] = weight * best_cut(logits[rows, column], present) + (1 - weight) * common
     return common, cuts

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     from PIL import Image
+
+Answer = Literal["yes", "uncertain", "no"]
+"""Whether a label is there, as far as the probability says."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +24,14 @@ class Tag:
         probability: 0..1, where the prompt was calibrated.
         heat: float32 (rows, columns), cosines of the places with the label, where heat maps were asked for and the
             learner has a local branch.
+        answer: whether it is there, where the calibration says from which probabilities on that is certain.
     """
 
     label: str
     score: float
     probability: float | None = None
     heat: npt.NDArray[np.float32] | None = None
+    answer: Answer | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from clipprompt.captions.synonyms import load_classes
 from clipprompt.datasets._checks import plain_name
 from clipprompt.errors import UserError
+from clipprompt.inference._certain import certain_cuts
 from clipprompt.inference._f1_cuts import f1_cuts
-from clipprompt.inference._logistic import Ints, Reals, fit_logistic, sigmoid, standardise
+from clipprompt.inference._logistic import Floats, Ints, Logistic, Reals, fit_logistic, sigmoid, standardise
 from clipprompt.inference.calibration import MIN_REFERENCE, Calibration, ClassCalibration, check_scores, places
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
 CUT_STRENGTH = 100.0
 """Examples that the common threshold is worth against a class's own; chosen on the mini scenes' split "val"."""
+
+CERTAIN_STRENGTH = 20.0
+"""Labels that the shares of all classes are worth against a class's own, where answers are certain; chosen as that."""
+
+CERTAINTY = 0.9
+"""The share of right answers from which they count as certain, unless another one is asked for."""
 
 REFERENCE = "coco2014"
 """The class list that the reference list is filled up with."""
@@ -50,7 +57,9 @@ def reference_names(learner: Learner, names: Sequence[str]) -> tuple[str, ...]:
     return learner.classnames
 
 
-def calibrate_learner(learner: Learner, classnames: Sequence[str], samples: Samples) -> Calibration:
+def calibrate_learner(
+    learner: Learner, classnames: Sequence[str], samples: Samples, certainty: float = CERTAINTY
+) -> Calibration:
     """Calibrates a learner on samples that it has scored for ``reference_names``.
 
     Raises:
@@ -64,7 +73,18 @@ def calibrate_learner(learner: Learner, classnames: Sequence[str], samples: Samp
         source=samples.source,
         method=learner.name,
         fingerprint=learner.backbone.fingerprint(),
+        certainty=certainty,
     )
+
+
+def check_certainty(certainty: float) -> None:
+    """Checks a share of right answers.
+
+    Raises:
+        UserError: if it is below one half, or leaves no room for a mistake.
+    """
+    if not 0.5 <= certainty < 1:
+        raise UserError(f"certainty {certainty:g}: the share of right answers lies between 0.5 and 1, such as 0.9")
 
 
 def fit_calibration(
@@ -76,8 +96,9 @@ def fit_calibration(
     source: str,
     method: str,
     fingerprint: str,
+    certainty: float = CERTAINTY,
 ) -> Calibration:
-    """Fits the curve, then thresholds that give the highest F1.
+    """Fits the curve, then thresholds that give the highest F1, and around them the band of what is uncertain.
 
     Args:
         scores: (N, R), the learner's ``logits_from`` of N samples for the reference list.
@@ -87,23 +108,20 @@ def fit_calibration(
         source: what the samples are, for people.
         method: name of the learner.
         fingerprint: of its backbone.
+        certainty: share of the labels answered "yes" that are right, and of the present ones not answered "no".
 
     Raises:
-        UserError: for too short a list, labels that are all alike, or scores that do not rise with the labels.
+        UserError: for too short a list, labels that are all alike, scores that do not rise with the labels, or a
+            certainty outside 0.5 to 1.
     """
+    check_certainty(certainty)
     own = places(classnames, reference)
     _check_samples(scores, targets, reference, classnames, own)
     z = standardise(scores[:, own], scores, own)
-    known = targets != -1
-    fit = fit_logistic(z[known], targets[known] == 1)
-    if fit.slope <= 0:
-        raise UserError(
-            f"the scores are no higher where a class is present (slope {fit.slope:.3g}): "
-            "check that the labels belong to these samples and classes"
-        )
+    fit = fit_curve(z, targets)
     logits = fit.slope * z + fit.offset
     common, cuts = f1_cuts(logits, targets, CUT_STRENGTH)
-    thresholds = sigmoid(cuts)
+    shared, certain = certain_cuts(logits, targets, (common, cuts), certainty, CERTAIN_STRENGTH)
     return Calibration(
         source=source,
         n_samples=len(scores),
@@ -111,13 +129,19 @@ def fit_calibration(
         fingerprint=fingerprint,
         slope=fit.slope,
         offset=fit.offset,
-        threshold=float(sigmoid(np.array(common))),
+        certainty=certainty,
+        threshold=_probability(common),
+        certain_below=_probability(shared.lower),
+        certain_from=_probability(shared.upper),
         reference=tuple(reference),
         classes=tuple(
             ClassCalibration(
                 name=name,
-                threshold=float(thresholds[column]),
+                threshold=_probability(cuts[column]),
+                certain_below=_probability(certain.lower[column]),
+                certain_from=_probability(certain.upper[column]),
                 n_present=int((targets[:, column] == 1).sum()),
+                n_absent=int((targets[:, column] == 0).sum()),
                 f1=_f1(logits[:, column] >= cuts[column], targets[:, column]),
             )
             for column, name in enumerate(classnames)
@@ -125,9 +149,34 @@ def fit_calibration(
     )
 
 
+def fit_curve(z: Floats, targets: Ints) -> Logistic:
+    """The curve of all known pairs.
+
+    Args:
+        z: (N, C) standardised scores.
+        targets: (N, C) of 1 present, 0 absent, -1 unknown; a 1 and a 0 occur.
+
+    Raises:
+        UserError: if it falls.
+    """
+    known = targets != -1
+    fit = fit_logistic(z[known], targets[known] == 1)
+    if fit.slope <= 0:
+        raise UserError(
+            f"the scores are no higher where a class is present (slope {fit.slope:.3g}): "
+            "check that the labels belong to these samples and classes"
+        )
+    return fit
+
+
+def _probability(cut: Floats | float) -> float:
+    return float(sigmoid(np.asarray(cut)))
+
+
 def _f1(given: npt.NDArray[np.bool_], targets: Ints) -> float | None:
+    """None for a class that takes the shared threshold."""
     present = targets == 1
-    if not present.any():
+    if not present.any() or not (targets == 0).any():
         return None
     given = given & (targets != -1)
     return float(2 * (given & present).sum() / (given.sum() + present.sum()))

@@ -3,6 +3,7 @@
     z = (score - mean) / deviation        mean and deviation: of the same sample's scores for a reference list
     probability = sigmoid(slope * z + offset)
     a label is given where its probability reaches the threshold of the class
+    "yes" from a higher probability on, "no" below a lower one, "uncertain" between them
 
 One calibration serves captions and pictures, because z takes out what lifts or stretches all scores of a sample (the
 modality gap). The reference list is long, so that something of it is absent from every picture, and does not change
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from clipprompt.datasets._checks import first_repeated, plain_name
 from clipprompt.errors import UserError
@@ -33,13 +34,16 @@ if TYPE_CHECKING:
     from clipprompt.backbone import Backbone
 
 FILE_NAME = "calibration.json"
-FORMAT: Literal[1] = 1
+FORMAT: Literal[2] = 2
+"""Of new files; those of format 1 have no band of uncertain answers."""
+
 MIN_REFERENCE = 3
 """Reference classes at least: leaving a class out of its own yardstick must leave two."""
 
 _Probability = Annotated[float, Field(ge=0, le=1)]
 _Name = Annotated[str, Field(min_length=1)]
 T = TypeVar("T")
+Banded = TypeVar("Banded", "ClassCalibration", "Calibration")
 
 
 class _Strict(BaseModel):
@@ -52,14 +56,25 @@ class ClassCalibration(_Strict):
     Attributes:
         name: the class name.
         threshold: a probability from here on gives the label.
-        n_present: samples that show the class.
-        f1: at the threshold, on the samples it was chosen on; None without such a sample.
+        certain_below: a probability below this is answered "no"; None in format 1.
+        certain_from: a probability from here on is answered "yes"; 1 where no lower one was sure enough.
+        n_present: samples that are known to show the class.
+        n_absent: samples that are known not to; None in format 1.
+        f1: at the threshold, on the samples it was chosen on; None for a class that takes the shared threshold, as none
+            of its samples, or all of them, show it.
     """
 
     name: _Name
     threshold: _Probability
+    certain_below: _Probability | None = None
+    certain_from: _Probability | None = None
     n_present: Annotated[int, Field(ge=0)]
+    n_absent: Annotated[int, Field(ge=0)] | None = None
     f1: _Probability | None
+
+    @model_validator(mode="after")
+    def _band_fits(self) -> ClassCalibration:
+        return _check_band(self)
 
 
 class Calibration(_Strict):
@@ -74,12 +89,15 @@ class Calibration(_Strict):
         prompt: hash of the prompt that it belongs to; None until it is written to a prompt folder.
         slope: of the logistic curve.
         offset: of the logistic curve.
+        certainty: the share of right answers that counts as certain; None in format 1.
         threshold: for classes that were not calibrated.
+        certain_below: for these.
+        certain_from: for these.
         reference: the R class names whose scores are the yardstick of a sample.
         classes: those calibrated.
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = FORMAT
     source: str
     n_samples: Annotated[int, Field(ge=1)]
     method: str
@@ -87,7 +105,10 @@ class Calibration(_Strict):
     prompt: str | None = None
     slope: Annotated[float, Field(gt=0)]
     offset: float
+    certainty: _Probability | None = None
     threshold: _Probability
+    certain_below: _Probability | None = None
+    certain_from: _Probability | None = None
     reference: Annotated[tuple[_Name, ...], Field(min_length=MIN_REFERENCE)]
     classes: Annotated[tuple[ClassCalibration, ...], Field(min_length=1)]
 
@@ -100,6 +121,16 @@ class Calibration(_Strict):
     @classmethod
     def _classes_once(cls, classes: tuple[ClassCalibration, ...]) -> tuple[ClassCalibration, ...]:
         return _each_once(classes, [one.name for one in classes])
+
+    @model_validator(mode="after")
+    def _band_is_that_of_the_format(self) -> Calibration:
+        _check_band(self)
+        has_band = [above is not None for above in (self.certain_from, *(one.certain_from for one in self.classes))]
+        if self.format == 1 and (any(has_band) or self.certainty is not None):
+            raise ValueError("format 1 has no band of uncertain answers")
+        if self.format == 2 and (not all(has_band) or self.certainty is None):
+            raise ValueError("format 2 has a certainty, and certain_below and certain_from for every class")
+        return self
 
     def probabilities(self, scores: Reals, reference_scores: Reals, classnames: Sequence[str]) -> Floats:
         """Probabilities of any classes.
@@ -122,8 +153,19 @@ class Calibration(_Strict):
 
     def thresholds(self, classnames: Sequence[str]) -> Floats:
         """The thresholds (C,) of the probabilities: the class's own, or the shared one for a class not calibrated."""
+        return np.array([one.threshold for one in self._found(classnames)])
+
+    def bands(self, classnames: Sequence[str]) -> tuple[Floats, Floats] | None:
+        """``certain_below`` and ``certain_from``, (C,) each, as :meth:`thresholds`; None in format 1."""
+        if self.certain_from is None:
+            return None
+        found = self._found(classnames)
+        below, above = ([getattr(one, name) for one in found] for name in ("certain_below", "certain_from"))
+        return np.array(below, dtype=np.float64), np.array(above, dtype=np.float64)
+
+    def _found(self, classnames: Sequence[str]) -> list[ClassCalibration | Calibration]:
         known = places(classnames, [one.name for one in self.classes]).tolist()
-        return np.array([self.classes[place].threshold if place >= 0 else self.threshold for place in known])
+        return [self.classes[place] if place >= 0 else self for place in known]
 
 
 def places(names: Sequence[str], within: Sequence[str]) -> Ints:
@@ -180,6 +222,15 @@ def warn_if_calibrated_elsewhere(folder: Path, calibration: Calibration, backbon
             "%s was made with another backbone or precision; make it again with `clipprompt calibrate`",
             folder / FILE_NAME,
         )
+
+
+def _check_band(one: Banded) -> Banded:
+    below, threshold, above = one.certain_below, one.threshold, one.certain_from
+    if (below is None) != (above is None):
+        raise ValueError("certain_below and certain_from come together")
+    if below is not None and above is not None and not below <= threshold <= above:
+        raise ValueError(f"certain_below {below:g}, threshold {threshold:g} and certain_from {above:g} do not rise")
+    return one
 
 
 def _each_once(value: T, names: Iterable[str]) -> T:

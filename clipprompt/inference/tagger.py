@@ -27,15 +27,16 @@ from clipprompt.features.images import (
     image_batches,
     what_learners_read,
 )
-from clipprompt.inference._choice import Threshold, chosen, thresholds_for
+from clipprompt.inference._choice import Threshold, answers, chosen, thresholds_for
 from clipprompt.inference._models import Prompts, learner_for
-from clipprompt.inference._tags import ImageTags, Tag
+from clipprompt.inference._tags import Answer, ImageTags, Tag
 from clipprompt.inference.calibration import read_calibration, warn_if_calibrated_elsewhere
 from clipprompt.learners import DenseLearner, ImageFeatures, Learner, load_learner
 
 __all__ = ["ImageTags", "Tag", "Tagger"]
 
 Floats = npt.NDArray[np.floating[Any]]
+Heat = dict[int, npt.NDArray[np.float32]]
 
 
 @dataclass(eq=False)
@@ -59,6 +60,7 @@ class Tagger:
         labels: C class names.
         calibration: of the prompt, or None.
         thresholds: (C,) least values of probabilities, or of scores without a calibration; None for no threshold.
+        bands: of probabilities, as :meth:`Calibration.bands`; None where there is no calibration, or one without them.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Tagger:
         *,
         top_k: int = 5,
         threshold: Threshold = None,
+        uncertain: bool = False,
         heat_maps: int = 0,
         thumbnails: int | None = None,
         batch_size: int = 32,
@@ -84,6 +87,7 @@ class Tagger:
             top_k: labels of a picture at most.
             threshold: least probability (least score without a calibration); ``auto`` for the calibrated one of each
                 label; None for ``auto`` where there is a calibration, and else none.
+            uncertain: with the calibrated thresholds, also labels below them that cannot be excluded.
             heat_maps: how many of the best labels get one, if the learner has a local branch.
             thumbnails: longest side in pixels of the small copies; None for no copies.
             batch_size: pictures that are encoded together.
@@ -102,7 +106,8 @@ class Tagger:
         self.calibration = None if folder is None else read_calibration(folder)
         if folder is not None and self.calibration is not None:
             warn_if_calibrated_elsewhere(folder, self.calibration, self.backbone)
-        self.thresholds = thresholds_for(threshold, self.calibration, self.labels)
+        self.thresholds = thresholds_for(threshold, self.calibration, self.labels, uncertain=uncertain)
+        self.bands = None if self.calibration is None else self.calibration.bands(self.labels)
         self._learners = [self.learner]
         if folder is not None and self.calibration is not None:
             self._learners.append(load_learner(folder, self.backbone, self.calibration.reference))
@@ -158,19 +163,22 @@ class Tagger:
         finite = np.isfinite(np.concatenate([scores, *reference], axis=1)).all(axis=1)
         values = scores if self.calibration is None else self._probabilities(scores, reference[0], finite)
         columns = chosen(values, self.thresholds, self._top_k)
+        said = [] if self.bands is None else answers(values, self.bands)
         results = []
         for row, job in enumerate(batch.items):
             if not finite[row]:
                 results.append(ImageTags(job.path, error="its scores are not finite; try --precision fp32"))
                 continue
             heat = self._heat(features, row, columns[row], batch.images.shape[-2:])
-            tags = tuple(self._tag(column, scores[row], values[row], heat.get(column)) for column in columns[row])
+            answer = said[row] if said else None
+            tags = tuple(self._tag(column, scores[row], values[row], heat, answer) for column in columns[row])
             results.append(ImageTags(job.path, tags, None, job.size, job.thumbnail, self._view(job)))
         return results
 
-    def _tag(self, column: int, scores: Floats, values: Floats, heat: npt.NDArray[np.float32] | None) -> Tag:
+    def _tag(self, column: int, scores: Floats, values: Floats, heat: Heat, answer: Sequence[Answer] | None) -> Tag:
         probability = None if self.calibration is None else float(values[column])
-        return Tag(self.labels[column], float(scores[column]), probability, heat)
+        said = None if answer is None else answer[column]
+        return Tag(self.labels[column], float(scores[column]), probability, heat.get(column), said)
 
     def _probabilities(self, scores: Floats, reference: Floats, finite: npt.NDArray[np.bool_]) -> Floats:
         assert self.calibration is not None
@@ -178,9 +186,7 @@ class Tagger:
         values[finite] = self.calibration.probabilities(scores[finite], reference[finite], self.labels)
         return values
 
-    def _heat(
-        self, features: ImageFeatures | None, row: int, columns: list[int], size: tuple[int, ...]
-    ) -> dict[int, npt.NDArray[np.float32]]:
+    def _heat(self, features: ImageFeatures | None, row: int, columns: list[int], size: tuple[int, ...]) -> Heat:
         """Heat maps (rows, columns) of an image's best labels, by label."""
         best = columns[: self._heat_maps]
         if not best or features is None or not isinstance(self.learner, DenseLearner):

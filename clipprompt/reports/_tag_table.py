@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 NONE = "none of these"
 _NAME, _MOST = 36, 0.4  # columns of the names: as many, and no more than this share of a terminal
 _GAP = "  "
+_ANSWERS = {"yes": "green", "uncertain": "yellow", "no": "dim"}
 
 
 class TagTable:
@@ -26,16 +27,17 @@ class TagTable:
     and a picture is one line. A name cannot write control characters.
     """
 
-    def __init__(self, probabilities: bool, width: int | None = None) -> None:
+    def __init__(self, probabilities: bool, width: int | None = None, *, answers: bool = False) -> None:
         """Starts a table.
 
         Args:
             probabilities: whether tags have them; scores are shown otherwise.
             width: columns of the terminal; None for a file or a pipe.
+            answers: whether tags have them.
         """
         self._width = width
         self._name = _NAME if width is None else min(_NAME, int(width * _MOST))
-        self._value = "probability" if probabilities else "score"
+        self._value = ("probability" if probabilities else "score") + (" and answer" if answers else "")
         self._console = Console(file=io.StringIO(), width=width, force_terminal=width is not None)
 
     def head(self) -> str:
@@ -59,7 +61,8 @@ class TagTable:
 
     def _word(self, tag: Tag) -> Text:
         value = f"{tag.score:.2f}" if tag.probability is None else f"{100 * tag.probability:.0f} %"
-        return Text.assemble(printable(tag.label), " ", (value, "cyan"))
+        answer = "" if tag.answer is None else f" {tag.answer}"
+        return Text.assemble(printable(tag.label), " ", (value, "cyan"), (answer, _ANSWERS.get(answer.strip(), "")))
 
     def _rows(self, words: list[Text]) -> list[list[Text]]:
         """The words in as many rows as the terminal needs."""

@@ -50,6 +50,7 @@ def tag_writer(
     labels: Sequence[str] = (),
     facts: Mapping[str, str] | None = None,
     probabilities: bool = False,
+    answers: bool = False,
     width: int | None = None,
 ) -> TagWriter:
     """A writer of one of ``FORMATS``.
@@ -59,6 +60,7 @@ def tag_writer(
         labels: that were asked for, for the page.
         facts: what else stands on the page.
         probabilities: whether tags have them, for the table's heading.
+        answers: whether tags have them, for the headings of the table and of CSV.
         width: columns of the terminal that the table is for; None for a file or a pipe.
 
     Raises:
@@ -72,14 +74,15 @@ def tag_writer(
     if output_format == "table":
         from clipprompt.reports._tag_table import TagTable
 
-        return TagTable(probabilities, width)
-    return JSONLines() if output_format == "jsonl" else CSV()
+        return TagTable(probabilities, width, answers=answers)
+    return JSONLines() if output_format == "jsonl" else CSV(answers)
 
 
 class JSONLines:
     r"""One object a picture: ``{"path", "tags": [{"label", "score", "probability"}]}`` or ``{"path", "error"}``.
 
-    ``probability`` is null without a calibration. Bytes of a name that are no UTF-8 stand as ``\udc80`` to ``\udcff``,
+    ``probability`` is null without a calibration. Where the calibration has a band, a tag also has ``answer``: yes,
+    uncertain or no. Bytes of a name that are no UTF-8 stand as ``\udc80`` to ``\udcff``,
     which ``os.fsencode(json.loads(line)["path"])`` turns back.
     """
 
@@ -102,25 +105,30 @@ class JSONLines:
 
     def _tag(self, tag: Tag) -> dict[str, object]:
         probability = None if tag.probability is None else round(tag.probability, 6)
-        return {"label": tag.label, "score": round(tag.score, 6), "probability": probability}
+        found: dict[str, object] = {"label": tag.label, "score": round(tag.score, 6), "probability": probability}
+        return found if tag.answer is None else {**found, "answer": tag.answer}
 
 
 class CSV:
-    """One row a label: path, label, score, probability, best first.
+    """One row a label: path, label, score, probability, best first, and the answer where there are answers.
 
     A picture without a label has one row with empty cells; one that could not be read has none.
     """
 
+    def __init__(self, answers: bool = False) -> None:
+        self._answers = answers
+
     def head(self) -> str:
         """The names of the columns."""
-        return "path,label,score,probability\n"
+        return f"path,label,score,probability{',answer' if self._answers else ''}\n"
 
     def image(self, tags: ImageTags) -> str:
         """A picture's rows."""
         if tags.error is not None:
             return ""
         path = _cell(tags.path)
-        return "".join(f"{path},{self._tag(tag)}\n" for tag in tags.tags) or f"{path},,,\n"
+        empty = ",,,," if self._answers else ",,,"
+        return "".join(f"{path},{self._tag(tag)}\n" for tag in tags.tags) or f"{path}{empty}\n"
 
     def foot(self, note: str = "") -> str:
         """Nothing."""
@@ -128,7 +136,7 @@ class CSV:
 
     def _tag(self, tag: Tag) -> str:
         probability = "" if tag.probability is None else f"{tag.probability:.6f}"
-        return f"{_cell(tag.label)},{tag.score:.6f},{probability}"
+        return f"{_cell(tag.label)},{tag.score:.6f},{probability}{f',{tag.answer}' if self._answers else ''}"
 
 
 def _cell(text: str) -> str:

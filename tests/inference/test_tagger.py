@@ -62,6 +62,7 @@ def calibrate(folder: Path, backbone: Backbone, thresholds: tuple[float, ...] = 
         for name, threshold in zip(names, thresholds, strict=True)
     ]
     found = Calibration(
+        format=1,
         source="test",
         n_samples=10,
         method="tai_dpt",

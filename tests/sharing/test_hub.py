@@ -31,6 +31,7 @@ def sent(hub: Hub, branch: str = "main") -> dict[str, bytes]:
 
 def calibrate(folder: Path, source: str) -> Calibration:
     found = Calibration(
+        format=1,
         source=source,
         n_samples=3,
         method="coop",
