@@ -25,6 +25,7 @@ from clipprompt.learners._base import (
     project_places,
 )
 from clipprompt.learners._dense import BranchLogits, DenseLearner
+from clipprompt.learners._pair import PairLearner
 from clipprompt.learners._saving import DESCRIPTION, read_description, read_weights, warn_if_another_backbone
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "ImageFeatures",
     "Learner",
     "LearnerOptions",
+    "PairLearner",
     "check_classnames",
     "check_options",
     "create_learner",

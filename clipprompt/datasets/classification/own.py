@@ -53,6 +53,19 @@ def load_own(spec: str, images: str | Path | None = None) -> ClassificationSet:
     return _load_folder(path)
 
 
+def has_several_labels(spec: str) -> bool:
+    """Whether ``spec`` is a table of which a picture has several classes or none, or a label that is not known.
+
+    Raises:
+        UserError: if the table is there and cannot be read.
+    """
+    whole, _, split = spec.removeprefix("folder:").rpartition(":")
+    table = Path(whole if whole and split in SPLIT_WORDS else spec.removeprefix("folder:"))
+    if table.suffix.lower() not in TABLES or not table.is_file():
+        return False
+    return any(not _has_one_label(entry) for entry in read_entries(table)[1])
+
+
 def _load_folder(base: Path) -> ClassificationSet:
     splits = find_splits(base) if base.is_dir() else ()
     parts = {SPLIT_WORDS[split]: _samples_of(base, split) for split in splits}
@@ -88,10 +101,15 @@ def _load_table(table: Path, folder: Path) -> ClassificationSet:
 
 def _only_label(table: Path, entry: Entry) -> str:
     present = [name for name, value in entry.labels.items() if value == PRESENT]
-    if len(present) != 1 or UNKNOWN in entry.labels.values():
+    if not _has_one_label(entry):
         has = f"{len(present)} labels ({', '.join(present)})" if len(present) > 1 else "no label, or an unknown one"
         raise UserError(f"{table}, line {entry.line}: {printable(entry.path)} has {has}; here it must have exactly one")
     return present[0]
+
+
+def _has_one_label(entry: Entry) -> bool:
+    values = list(entry.labels.values())
+    return values.count(PRESENT) == 1 and UNKNOWN not in values
 
 
 def _check_classes(table: Path, classes: Sequence[str], used: Sequence[str]) -> None:
