@@ -24,14 +24,16 @@ class Entry:
     Attributes:
         line: in the file, from 1.
         path: as written.
-        labels: 1, 0 or -1 per class; what is not there is absent.
+        labels: 1, 0 or -1 per class.
         split: train, val or test; empty where the table does not say.
+        unnamed: what a class is that ``labels`` has not: absent, or unknown.
     """
 
     line: int
     path: str
     labels: dict[str, int]
     split: str = ""
+    unnamed: int = ABSENT
 
 
 def check_unique(path: Path, entries: Sequence[Entry]) -> None:

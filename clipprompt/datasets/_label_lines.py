@@ -1,4 +1,8 @@
-"""JSON lines of labels: ``{"path": "a.jpg", "labels": ["cat"], "split": "train"}``."""
+"""JSON lines of labels. What a line does not name is absent in the first form, and unknown in the second.
+
+{"path": "a.jpg", "labels": ["cat"], "split": "train"}
+{"path": "a.jpg", "present": ["cat"], "absent": ["dog"]}
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from clipprompt.datasets._checks import read_utf8
+from clipprompt.datasets._checks import plain_name, read_utf8
 from clipprompt.datasets._label_entries import (
     LABEL_COLUMNS,
     SPLIT_COLUMN,
@@ -15,11 +19,12 @@ from clipprompt.datasets._label_entries import (
     read_names,
     read_split,
 )
-from clipprompt.datasets.images import PRESENT
+from clipprompt.datasets.images import ABSENT, PRESENT, UNKNOWN
 from clipprompt.errors import UserError
 from clipprompt.files import parse_json_line
 
-_NAMES = {*LABEL_COLUMNS, "classname"}  # keys that may say the labels
+_KNOWN = {"present": PRESENT, "absent": ABSENT}  # the keys of the second form
+_NAMES = {*LABEL_COLUMNS, "classname", *_KNOWN}  # keys that may say the labels
 
 
 def read_json_lines(path: Path) -> Iterator[Entry]:
@@ -36,7 +41,26 @@ def read_json_lines(path: Path) -> Iterator[Entry]:
         if not isinstance(record, dict) or not isinstance(record.get("path"), str) or not _NAMES & record.keys():
             raise UserError(f'{path}, line {line}: not of the form {{"path": "a.jpg", "labels": ["cat"]}}')
         split = read_split(path, line, record[SPLIT_COLUMN]) if SPLIT_COLUMN in record else ""
-        yield Entry(line, record["path"], _labels_of(path, line, record), split)
+        if _KNOWN.keys() & record.keys():
+            yield Entry(line, record["path"], _known_of(path, line, record), split, unnamed=UNKNOWN)
+        else:
+            yield Entry(line, record["path"], _labels_of(path, line, record), split)
+
+
+def _known_of(path: Path, line: int, record: Mapping[str, object]) -> dict[str, int]:
+    if both := sorted({*LABEL_COLUMNS, "classname"} & record.keys()):
+        raise UserError(f"{path}, line {line}: has both {both[0]!r} and 'present' or 'absent'; keep one of them")
+    lists = {key: _names(path, line, key, record.get(key, [])) for key in _KNOWN}
+    present, absent = (set(map(plain_name, names)) for names in lists.values())
+    if both := sorted(present & absent):
+        raise UserError(f"{path}, line {line}: class {both[0]!r} is both present and absent; it can be one of them")
+    return {name: value for key, value in _KNOWN.items() for name in lists[key]}
+
+
+def _names(path: Path, line: int, key: str, names: object) -> list[str]:
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return names
+    raise UserError(f"{path}, line {line}: {key!r} must be a list of class names")
 
 
 def _labels_of(path: Path, line: int, record: Mapping[str, object]) -> dict[str, int]:

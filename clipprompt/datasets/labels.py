@@ -13,7 +13,11 @@ column, of 1 present, 0 absent, -1 unknown. The path column may also be called `
     {"path": "a.jpg", "labels": ["cat", "red bus"]}
     {"path": "sub/b.png", "labels": {"dog": -1}}
 
-where a class that an object does not name is absent. Beside one column of labels there may be one called ``split``, of
+where a class that an object does not name is absent. Where only some labels are known, a line names these::
+
+    {"path": "a.jpg", "present": ["cat"], "absent": ["dog"]}
+
+and every other class is unknown. Beside one column of labels there may be one called ``split``, of
 train, val and test (in JSON lines ``"split": "train"``). Files are UTF-8.
 """
 
@@ -111,6 +115,7 @@ def _targets(
             raise UserError(f"{path} has no column for class {name!r}{nearest(name, columns)}")
     targets = np.full((len(entries), len(classes)), ABSENT, dtype=np.int8)
     for row, entry in enumerate(entries):
+        targets[row] = entry.unnamed
         for label, value in entry.labels.items():
             index = column.get(plain_name(label))
             if index is not None:

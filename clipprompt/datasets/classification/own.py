@@ -108,7 +108,7 @@ def _only_label(table: Path, entry: Entry) -> str:
 
 
 def _has_one_label(entry: Entry) -> bool:
-    values = list(entry.labels.values())
+    values = [*entry.labels.values(), entry.unnamed]
     return values.count(PRESENT) == 1 and UNKNOWN not in values
 
 
