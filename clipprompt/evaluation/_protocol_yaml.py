@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,12 +13,14 @@ from clipprompt._config_errors import describe_validation
 from clipprompt._yaml import read_mapping
 from clipprompt.datasets.classification.load import NAMED
 from clipprompt.errors import UserError, nearest
-from clipprompt.learners import list_learners
+from clipprompt.evaluation import _multilabel_sets
+from clipprompt.evaluation.methods import parse_method
 from clipprompt.resources import resource
 
 Subset = Literal["all", "base", "novel"]
 _Positive = Annotated[int, Field(ge=1)]
 _Seed = Annotated[int, Field(ge=0)]
+Known = Annotated[float, Field(gt=0, le=1)] | Literal["single-positive"]
 
 
 class _Section(BaseModel):
@@ -26,15 +28,17 @@ class _Section(BaseModel):
 
 
 class Rule(_Section):
-    """Settings of a method, for some sets and shots or for all."""
+    """Settings of a method, for some sets, shots and known labels or for all."""
 
     datasets: list[str] = Field(default=[], description="sets that it is learnt from; none = any")
     shots: list[int] = Field(default=[], description="pictures of each class; none = any number")
+    known: list[Known] = Field(default=[], description="labels that are known; none = any")
     set: dict[str, Any] = Field(description="keys of the configuration, such as train.epochs, with their values")
 
-    def holds(self, dataset: str, shots: int | None) -> bool:
+    def holds(self, dataset: str, shots: int | None, known: float | str | None = None) -> bool:
         """Whether it is meant for these."""
-        return (not self.datasets or dataset in self.datasets) and (not self.shots or shots in self.shots)
+        pairs = ((self.datasets, dataset), (self.shots, shots), (self.known, known))
+        return all(not meant or value in meant for meant, value in pairs)
 
 
 class BackboneChoice(_Section):
@@ -42,11 +46,11 @@ class BackboneChoice(_Section):
 
     name: str = Field(description="as backbone.name of a configuration")
     pretrained: str | None = Field(default=None, description="as backbone.pretrained")
+    image_size: _Positive | None = Field(default=None, description="as backbone.image_size")
 
     def settings(self) -> list[str]:
         """It as ``key=value``."""
-        tag = [] if self.pretrained is None else [f"backbone.pretrained={json.dumps(self.pretrained)}"]
-        return [f"backbone.name={json.dumps(self.name)}", *tag]
+        return [f"backbone.{key}={json.dumps(value)}" for key, value in self.model_dump(exclude_none=True).items()]
 
 
 class Drawn(_Section):
@@ -61,13 +65,21 @@ class Drawn(_Section):
 class _Keys(_Section):
     """The keys of a file."""
 
+    multilabel: bool = Field(default=False, description="pictures have several classes")
     subset: Literal["all", "base"] = Field(description="classes to learn")
-    shots: list[_Positive] = Field(description="pictures of each class to learn from, one run each; none = no training")
+    methods: list[str] = Field(default=[], description="what is run where none is named")
+    shots: list[_Positive | None] = Field(
+        description="pictures of each class to learn from, one run each; null = all of them, none = no training"
+    )
+    known: list[Known | None] = Field(
+        min_length=1, default=[None], description="labels that are known, one run each; null = all of them"
+    )
     seeds: list[_Seed] = Field(min_length=1, default=[1], description="one run each")
     source: str | None = Field(default=None, description="set that is learnt from; none = each set its own")
     tests: list[Subset] = Field(min_length=1, description="classes to tell apart, one test each")
     datasets: list[str] = Field(min_length=1, description="sets that are tested on where none are named")
     backbone: BackboneChoice = Field(description="the CLIP")
+    pictures: list[Rule] = Field(default=[], description="rules for all that learns from pictures, drawn ones as well")
     settings: dict[str, list[Rule]] = Field(default={}, description="rules by method, over configs/methods")
     drawn: Drawn = Field(default=Drawn(), description="the same for drawn sets")
 
@@ -128,21 +140,23 @@ def read_protocol(path: Path) -> Protocol:
 
 def _check_names(path: Path, protocol: Protocol) -> None:
     rules = [*protocol.settings.items(), *protocol.drawn.settings.items()]
-    sets = [name for _, found in rules for rule in found for name in rule.datasets]
+    for method in (*protocol.methods, *(method for method, _ in rules)):
+        try:
+            parse_method(method)
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from error
+    known = list(_multilabel_sets.NAMED if protocol.multilabel else NAMED)
+    ruled = [name for _, found in (*rules, ("", protocol.pictures)) for rule in found for name in rule.datasets]
     sources = [name for name in (protocol.source, protocol.drawn.source) if name is not None]
-    for what, names, known in (
-        ("method", [method for method, _ in rules], list_learners()),
-        ("set", [*protocol.datasets, *sources, *sets], list(NAMED)),
-    ):
-        for name in names:
-            if name not in known:
-                raise UserError(f"{path}: there is no {what} {name!r}{nearest(name, known)}")
+    for name in (*protocol.datasets, *sources, *ruled):
+        if name not in known:
+            raise UserError(f"{path}: there is no set {name!r}{nearest(name, known)}")
 
 
-def settings_for(rules: dict[str, list[Rule]], method: str, dataset: str, shots: int | None) -> Iterator[str]:
-    """The settings of a method as ``key=value``, each key once, with the value of the last rule that holds."""
+def settings_for(rules: Iterable[Rule], dataset: str, shots: int | None, known: float | str | None) -> Iterator[str]:
+    """Settings as ``key=value``, each key once, with the value of the last rule that holds."""
     found: dict[str, Any] = {}
-    for rule in rules.get(method, ()):
-        if rule.holds(dataset, shots):
+    for rule in rules:
+        if rule.holds(dataset, shots, known):
             found |= rule.set
     yield from (f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in found.items())

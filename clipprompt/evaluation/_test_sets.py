@@ -1,4 +1,4 @@
-"""Names of sets with one class to a picture, as a command line gives them."""
+"""Names of sets, as a command line gives them; those with several classes to a picture: ``_multilabel_sets``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from clipprompt.datasets.classification.own import is_own
 from clipprompt.datasets.classification.sets import ClassificationSet
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.datasets.select import is_named as is_multi_label
+from clipprompt.datasets.specifications import SPECIFICATIONS as MULTI_LABEL
 from clipprompt.errors import UserError, nearest
+from clipprompt.evaluation._multilabel_sets import DRAWN
 from clipprompt.mini.styles import STYLES
 
 _PLAIN = "a photo of a {}."
@@ -18,17 +20,22 @@ _PLAIN = "a photo of a {}."
 
 def is_official(dataset: str) -> bool:
     """Whether it is one of the published sets, which lie below ``--root``."""
-    return dataset in SPECIFICATIONS
+    return dataset in SPECIFICATIONS or dataset in MULTI_LABEL
 
 
 def is_drawn(dataset: str) -> bool:
     """Whether its pictures are drawn, so that it needs no files."""
-    return dataset in STYLES
+    return dataset in STYLES or dataset == DRAWN
+
+
+def folder_name(dataset: str) -> str:
+    """A set as a part of a path: its name, or the name of its folder or file."""
+    return dataset if is_official(dataset) or is_drawn(dataset) else Path(dataset).absolute().stem
 
 
 def hand_written(dataset: str) -> str:
     """What templates say for a set's own sentence: the set's name where it has one, else the plain sentence."""
-    return dataset if is_official(dataset) else _PLAIN
+    return dataset if dataset in SPECIFICATIONS else _PLAIN
 
 
 def resolve_datasets(given: Sequence[str], default: Sequence[str]) -> tuple[str, ...]:

@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from clipprompt.config import RunConfig, load_config
-from clipprompt.evaluation._test_sets import is_drawn, is_official
+from clipprompt.evaluation._multilabel_sets import training_spec
+from clipprompt.evaluation._test_sets import folder_name, is_official
+from clipprompt.evaluation.methods import spell
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,17 @@ class Job:
 
     Attributes:
         protocol: that it belongs to.
-        method: name of the learner.
-        dataset: to learn from; where nothing is learnt, the one that is tested on.
+        method: name of the learner; of an ensemble those of its members, as :class:`Method` spells them.
+        dataset: to learn from; where no picture is learnt from, the one that is tested on.
         subset: of its classes.
-        shots: pictures of each class; None for all, and where nothing is learnt.
+        shots: pictures of each class; None for all, and where none is learnt from.
         class_split: 0 for the halves of papers, otherwise the seed of another halving.
         seed: of everything that is drawn; None where nothing is learnt.
-        settings: ``key=value`` over the method's own configuration.
+        settings: ``key=value`` over the method's own configuration; none of an ensemble.
         tests: what it is tested on.
         multilabel: whether pictures have several classes.
         known: labels that are known: a share, or ``single-positive``; None for all.
-        learns_from: images, captions or both; a method has one by itself.
+        learns_from: images, captions or both; of an ensemble what its members learn from.
         members: names of the jobs whose learners together are this one, an ensemble; none where it is a learner.
     """
 
@@ -66,14 +68,26 @@ class Job:
     def name(self) -> str:
         """Its folder below the sweep's, such as ``coop/caltech101/base-16shots-seed1``."""
         shots = "" if self.shots is None else f"-{self.shots}shots"
+        known = "" if self.known is None else f"-{self.known}" if isinstance(self.known, str) else f"-known{self.known}"
         split = f"-split{self.class_split}" if self.class_split else ""
         seed = "" if self.seed is None else f"-seed{self.seed}"
-        return f"{self.method}/{_folder_name(self.dataset)}/{self.subset}{shots}{split}{seed}"
+        method = self.spelling.replace(":", "-")
+        return f"{method}/{folder_name(self.dataset)}/{self.subset}{shots}{known}{split}{seed}"
+
+    @property
+    def spelling(self) -> str:
+        """The method with what it learns from, where that is not its own source; settings are addressed to it."""
+        return self.method if self.members or not self.learns else spell(self.method, self.learns_from)
 
     @property
     def learns(self) -> bool:
-        """Whether there is anything to train."""
-        return self.seed is not None
+        """Whether there is anything to train; of an ensemble its members have done that."""
+        return self.seed is not None and not self.members
+
+    @property
+    def learns_from_pictures(self) -> bool:
+        """Whether pictures of ``dataset`` are learnt from, here or by a member."""
+        return self.seed is not None and self.learns_from != "captions"
 
     def config(self, root: str | Path | None = None, settings: Iterable[str] = ()) -> RunConfig:
         """The configuration of its run.
@@ -84,22 +98,38 @@ class Job:
 
         Raises:
             UserError: if a setting is wrong.
+            ValueError: of an ensemble, whose members have one each.
         """
+        if self.members:
+            raise ValueError(f"{self.name} is an ensemble: its members have configurations")
         return load_config(self.method, [*self.settings, *self._data(root), *settings])
 
     def _data(self, root: str | Path | None) -> Iterator[str]:
         if not self.learns:
             return
-        yield f"data.dataset={json.dumps(self.dataset, ensure_ascii=False)}"
+        yield f"train.seed={self.seed}"
+        if not self.learns_from_pictures:
+            return
+        yield _setting("data.dataset", self._learnt_from)
         if root is not None and is_official(self.dataset):
-            yield f"data.root={json.dumps(str(root), ensure_ascii=False)}"
-        yield "data.parts=true"  # of one's own data too, nothing is learnt from what is tested on
-        yield f"data.shots={json.dumps(self.shots)}"
+            yield _setting("data.root", str(root))
+        yield _setting(
+            "data.parts", not self.multilabel
+        )  # of one's own data too, nothing is learnt from what is tested
+        yield _setting("data.shots", self.shots)
+        if self.multilabel:
+            yield _setting("data.known", self.known)
         yield f"data.subset={self.subset}"
         yield f"data.class_split={self.class_split}"
-        yield f"train.seed={self.seed}"
+
+    @property
+    def _learnt_from(self) -> str:
+        """The set, with the split behind it where pictures have several classes."""
+        if not self.multilabel:
+            return self.dataset
+        is_tested = any(test.dataset == self.dataset for test in self.tests)
+        return training_spec(self.dataset, self.tests[0].part, is_tested)
 
 
-def _folder_name(dataset: str) -> str:
-    """A set as a part of a path: its name, or the name of its folder or file."""
-    return dataset if is_official(dataset) or is_drawn(dataset) else Path(dataset).absolute().stem
+def _setting(key: str, value: Any) -> str:
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"

@@ -1,4 +1,4 @@
-"""Protocols as lists of jobs: what is learnt from which pictures, and which pictures it is tested on.
+"""Protocols as lists of jobs: what is learnt from which pictures or captions, and which pictures it is tested on.
 
     configs/protocols/NAME.yaml + methods, sets, seeds, shots ──plan_jobs──> [Job] ──Job.config──> a run's configuration
 
@@ -8,144 +8,110 @@ A job is a value: what decides its numbers is in it, and nothing else.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
-from typing import NamedTuple, TypeVar
+from collections.abc import Sequence
+from pathlib import Path
 
-from clipprompt.config import load_config
 from clipprompt.datasets.classification.sets import PARTS
 from clipprompt.errors import UserError, nearest
-from clipprompt.evaluation._protocol_yaml import (
-    Protocol,
-    list_protocols,
-    load_protocol,
-    read_protocol,
-    settings_for,
-)
-from clipprompt.evaluation._test_sets import hand_written, is_drawn, resolve_datasets
+from clipprompt.evaluation._draws import make_draws
+from clipprompt.evaluation._multilabel_sets import DRAWN, check_has_parts, check_has_val, resolve_multilabel
+from clipprompt.evaluation._plan import Plan
+from clipprompt.evaluation._protocol_yaml import Protocol, list_protocols, load_protocol, read_protocol
+from clipprompt.evaluation._settings import check_addressees, check_settings, settings_of
+from clipprompt.evaluation._test_sets import is_drawn, resolve_datasets
 from clipprompt.evaluation.jobs import Job, Test
-from clipprompt.learners import learner_class, list_learners
+from clipprompt.evaluation.methods import Method, parse_method
+from clipprompt.learners import list_learners
 
 __all__ = ["Job", "Protocol", "Test", "list_protocols", "load_protocol", "plan_jobs", "read_protocol", "settings_of"]
-
-N = TypeVar("N", int, int | None)
 
 
 def plan_jobs(
     protocol: Protocol,
-    methods: Sequence[str],
+    methods: Sequence[str] = (),
     datasets: Sequence[str] = ("all",),
     *,
     seeds: Sequence[int] | None = None,
     shots: Sequence[int | None] | None = None,
     class_splits: Sequence[int] = (0,),
+    known: Sequence[float | str | None] | None = None,
     settings: Sequence[str] = (),
     source: str | None = None,
+    corpus: str | None = None,
     part: str = "test",
 ) -> list[Job]:
-    """The jobs of a protocol: by method, then set, shots, class split and seed.
+    """The jobs of a protocol: by method, then set, shots, known labels, class split and seed; ensembles come last.
 
     Args:
         protocol: of :func:`load_protocol`.
-        methods: names of learners, or ``all`` for every one that learns from images, and ``zero_shot``.
-        datasets: that are tested on, and learnt from where the protocol has no source; ``all`` are the protocol's.
-        seeds: None for the protocol's. A learner without parameters has one job, not one for each.
+        methods: as :func:`clipprompt.evaluation.methods.parse_method` reads them, or ``all`` for every learner that the
+            protocol can run as it is, and ``zero_shot``; none for the protocol's. Members of ensembles are run too.
+        datasets: that are tested on, and learnt from where there is no source; ``all`` are the protocol's.
+        seeds: None for the protocol's. A learner without parameters has one job, not one for each; one that learns from
+            captions alone has one for each, whatever is drawn of the pictures.
         shots: None for the protocol's; a None among them is all pictures.
         class_splits: halvings of the classes; each makes a job.
+        known: shares of the labels that are known, or ``single-positive``; None for the protocol's, and a None among
+            them is all labels.
         settings: ``key=value`` for all methods, or ``METHOD:key=value`` for one, over those of the protocol.
-        source: set that is learnt from in place of the protocol's source.
+        source: set that is learnt from in place of the protocol's source, or of the tested set's own training split.
+        corpus: of captions, for what learns from them, or ``mini``; None for the captions of drawn sets.
         part: test, or val to choose settings by.
 
     Raises:
         UserError: for an unknown name, with the nearest suggested; for what the protocol has no use for; for a setting
-            that a method does not know; and for a method that learns from captions.
+            that a method does not know; and for a method that learns from captions where there are none.
     """
     if part not in PARTS[1:]:
         raise UserError(f"part {part!r} cannot be tested on{nearest(part, PARTS[1:])}; choose val or test")
-    names = _methods(protocol, methods)
-    sets = resolve_datasets(datasets, protocol.datasets)
-    plan = _Plan(protocol, sets, _source(protocol, sets, source), part, settings)
-    _check_addressees(settings, names)
-    draws = _draws(protocol, seeds, shots, class_splits)
-    jobs = [job for method in names for job in plan.jobs(method, draws)]
-    for job in {(job.method, job.settings): job for job in jobs}.values():
-        _check_settings(job, settings)
+    sets = (resolve_multilabel if protocol.multilabel else resolve_datasets)(datasets, protocol.datasets)
+    asked = _methods(protocol, methods, has_captions=corpus is not None or all(map(is_drawn, sets)))
+    learners = list(dict.fromkeys(learner for method in asked for learner in method.learners))
+    plan = Plan(protocol, sets, _source(protocol, sets, source), part, _corpus(protocol, learners, corpus), settings)
+    _check_parts(plan, learners)
+    check_addressees(settings, [method.spelling for method in learners])
+    draws = make_draws(protocol, seeds, shots, class_splits, known)
+    ensembles = [method for method in asked if method.members]
+    jobs = [job for method in (*learners, *ensembles) for job in plan.jobs(method, draws)]
+    for job in {(job.spelling, job.settings): job for job in jobs if not job.members}.values():
+        check_settings(job, settings)
     if twice := [name for name, n in Counter(job.name for job in jobs).items() if n > 1]:
         raise UserError(f"two sets of pictures would share the folder {twice[0]}; rename one of their folders")
     return jobs
 
 
-class _Draw(NamedTuple):
-    """See :class:`Job`."""
-
-    shots: int | None
-    class_split: int
-    seed: int | None
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What all jobs of a request have in common."""
-
-    protocol: Protocol
-    datasets: tuple[str, ...]
-    source: str | None
-    part: str
-    given: Sequence[str]
-
-    def jobs(self, method: str, draws: Sequence[_Draw]) -> Iterator[Job]:
-        """Those of one method."""
-        subset = self.protocol.subset
-        if not _learns(method):  # nothing ties it to a source, and its sentences go by the set that is tested
-            draws = list(dict.fromkeys(_Draw(None, draw.class_split, None) for draw in draws))
-            yield from (self._job(method, one, "all", draw, [one]) for one in self.datasets for draw in draws)
-        elif self.source is None:
-            yield from (self._job(method, one, subset, draw, [one]) for one in self.datasets for draw in draws)
-        else:
-            yield from (self._job(method, self.source, subset, draw, self.datasets) for draw in draws)
-
-    def _job(self, method: str, dataset: str, subset: str, draw: _Draw, tested: Sequence[str]) -> Job:
-        return Job(
-            protocol=self.protocol.name,
-            method=method,
-            dataset=dataset,
-            subset=subset,
-            settings=tuple(self._settings(method, dataset, draw.shots)),
-            tests=tuple(Test(name, classes, self.part) for name in tested for classes in self.protocol.tests),
-            **draw._asdict(),
-        )
-
-    def _settings(self, method: str, dataset: str, shots: int | None) -> Iterator[str]:
-        sets = self.datasets if self.source is None else (*self.datasets, self.source)
-        own = self.protocol.drawn if all(map(is_drawn, sets)) else self.protocol
-        given = settings_of(method, self.given)
-        names_backbone = any(setting.partition("=")[0].strip() in ("name", "backbone.name") for setting in given)
-        yield from () if names_backbone else own.backbone.settings()
-        for setting in (*settings_for(own.settings, method, dataset, shots), *given):
-            yield setting.replace("{dataset}", hand_written(dataset))
-
-
-def _learns(method: str) -> bool:
-    """Whether a method has anything to train; what has not, has no epochs in its own configuration."""
-    return load_config(method).train.epochs > 0
-
-
-def _methods(protocol: Protocol, given: Sequence[str]) -> list[str]:
-    known = [name for name in list_learners() if learner_class(name).trains_on == "images"]
-    usable = known if protocol.learns else [name for name in known if not _learns(name)]
-    names = list(dict.fromkeys(name for one in given for name in (usable if one == "all" else [one])))
+def _methods(protocol: Protocol, given: Sequence[str], has_captions: bool) -> list[Method]:
+    """What is asked for, each once."""
+    known = [parse_method(name) for name in list_learners()]
+    usable = [method.spelling for method in known if _refusal(protocol, method) is None]
+    every = [name for name in usable if has_captions or parse_method(name).learns_from != "captions"]
+    names = [name for one in given or protocol.methods for name in (every if one == "all" else [one])]
     if not names:
         raise UserError(f"no method is given; choose among {', '.join(usable)}, or all")
-    for name in names:
-        if learner_class(name).trains_on == "captions":
-            raise UserError(f"{name} learns from captions, and {protocol.name} has only pictures; leave it out")
-        if name not in usable:
-            raise UserError(f"{name} learns, and in {protocol.name} nothing is learnt; choose {' or '.join(usable)}")
-    return names
+    methods = list(dict.fromkeys(map(parse_method, names)))
+    for method in methods:
+        if (reason := _refusal(protocol, method)) is not None:
+            raise UserError(f"{method.spelling} {reason.format(usable=' or '.join(usable))}")
+    return methods
+
+
+def _refusal(protocol: Protocol, method: Method) -> str | None:
+    """Why a protocol does not run a method; None where it does."""
+    if not protocol.learns and method.learns_from is not None:
+        return f"learns, and in {protocol.name} nothing is learnt; choose {{usable}}"
+    if not protocol.multilabel and method.members:
+        return f"is an ensemble, and {protocol.name} has one class to a picture; ensembles are for several"
+    if not protocol.multilabel and method.learns_from not in (None, "images"):
+        return f"learns from captions, and {protocol.name} has only pictures; leave it out"
+    return None
 
 
 def _source(protocol: Protocol, datasets: Sequence[str], given: str | None) -> str | None:
+    if given is not None and protocol.multilabel:
+        (source,) = resolve_multilabel([given], [])
+        if len(datasets) > 1:
+            raise UserError(f"--source {given} goes with one of --datasets, whose classes it must have; name that one")
+        return source
     if given is not None and protocol.source is None:
         raise UserError(f"--source {given} has no use in {protocol.name}, where each set is learnt from itself")
     if given is not None:
@@ -154,54 +120,21 @@ def _source(protocol: Protocol, datasets: Sequence[str], given: str | None) -> s
     return (protocol.drawn.source or protocol.source) if drawn else protocol.source
 
 
-def _draws(
-    protocol: Protocol, seeds: Sequence[int] | None, shots: Sequence[int | None] | None, class_splits: Sequence[int]
-) -> list[_Draw]:
-    """By shots, then class split and seed."""
-    if shots is not None and not protocol.learns:
-        raise UserError(f"--shots has no use in {protocol.name}, where nothing is learnt")
-    if any(class_splits) and not protocol.halves_classes:
-        raise UserError(f"--class-splits has no use in {protocol.name}, where all classes are learnt and tested")
-    splits = _checked("class split", class_splits, 0)
-    if not protocol.learns:
-        return [_Draw(None, split, None) for split in splits]
-    numbers = _checked("shots", protocol.shots if shots is None else shots, 1)
-    return [
-        _Draw(*one) for one in product(numbers, splits, _checked("seed", protocol.seeds if seeds is None else seeds, 0))
-    ]
+def _corpus(protocol: Protocol, learners: Sequence[Method], given: str | None) -> str | None:
+    if given is None:
+        return None
+    if not any(method.learns_from in ("captions", "both") for method in learners):
+        raise UserError(f"--captions {given} has no use in {protocol.name} without a method that learns from captions")
+    return given if given == DRAWN else str(Path(given).absolute())
 
 
-def _checked(name: str, numbers: Sequence[N], least: int) -> list[N]:
-    """Numbers, each once."""
-    if not numbers:
-        raise UserError(f"no {name} is given; give {least} or more")
-    if low := [number for number in numbers if number is not None and number < least]:
-        raise UserError(f"{name} {low[0]} is too low; give {least} or more")
-    return list(dict.fromkeys(numbers))
-
-
-def settings_of(method: str, settings: Sequence[str]) -> list[str]:
-    """Those that are for a method: the ones for all, and its own without its name."""
-    return [setting.removeprefix(f"{method}:") for setting in settings if _addressee(setting) in (None, method)]
-
-
-def _addressee(setting: str) -> str | None:
-    """The method that a setting such as ``coop:train.lr=0.002`` is for; None for all."""
-    method, colon, _ = setting.partition("=")[0].partition(":")
-    return method.strip() if colon else None
-
-
-def _check_addressees(settings: Sequence[str], methods: Sequence[str]) -> None:
-    for setting in settings:
-        method = _addressee(setting)
-        if method is not None and method not in methods:
-            raise UserError(f"setting {setting!r} is for method {method!r}{nearest(method, methods)}, which is not run")
-
-
-def _check_settings(job: Job, given: Sequence[str]) -> None:
-    """Refuses settings that the method does not take."""
-    try:
-        job.config()
-    except UserError as error:
-        alone = f"; METHOD:KEY=VALUE, as in {job.method}:train.lr=0.002, is for one method" if given else ""
-        raise UserError(f"{job.method}: {error}{alone}") from error
+def _check_parts(plan: Plan, learners: Sequence[Method]) -> None:
+    """Finds a set of several classes without the splits that are learnt from and tested."""
+    if not plan.protocol.multilabel:
+        return
+    if plan.part == "val":
+        for dataset in plan.datasets:
+            check_has_val(dataset)
+    if any(method.learns_from in ("images", "both") for method in learners):
+        for dataset in plan.datasets if plan.source in (None, *plan.datasets) else ():
+            check_has_parts(dataset)
