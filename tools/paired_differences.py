@@ -17,7 +17,8 @@ from pathlib import Path
 
 from clipprompt.errors import UserError, nearest
 from clipprompt.reports.protocols.gather import gather_records
-from clipprompt.reports.protocols.rows import BASE, HM, NOVEL, MethodRow, Number, ProtocolTable
+from clipprompt.reports.protocols.columns import BASE, HM, NOVEL
+from clipprompt.reports.protocols.rows import MethodRow, Number, ProtocolTable
 from clipprompt.reports.protocols.summary import summarise_protocols
 
 _COLUMNS = {BASE: "Base", NOVEL: "Novel", HM: "HM"}

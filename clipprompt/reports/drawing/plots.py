@@ -11,8 +11,9 @@ from clipprompt.reports.drawing._curves import Dot, curve_panel
 from clipprompt.reports.drawing._scatter import Spot, scatter_panel
 from clipprompt.reports.drawing.grid import save_panels
 from clipprompt.reports.drawing.panel import Panel, Style, styles
+from clipprompt.reports.protocols.columns import ACCURACY, BASE, HM, NOVEL
 from clipprompt.reports.protocols.papers.beside import Papers, differs, find_published
-from clipprompt.reports.protocols.rows import ACCURACY, BASE, HM, NOVEL, MethodRow, ProtocolTable
+from clipprompt.reports.protocols.rows import MethodRow, ProtocolTable
 from clipprompt.reports.render.grid import heading_of
 
 _DEVIATION = "Error bars: one standard deviation over runs to each side."

@@ -1,4 +1,4 @@
-"""Records from strangers: what a classification record must hold before a report believes it."""
+"""Records from strangers: what a record of a protocol must hold before a report believes it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from clipprompt._config_errors import describe_validation
 from clipprompt.errors import UserError, nearest
 from clipprompt.evaluation.classification_records import ClassificationRecord
-from clipprompt.printable import printable, to_json
-from clipprompt.reports.protocols.rows import PROTOCOLS
+from clipprompt.evaluation.protocol_records import ProtocolRecord
+from clipprompt.printable import to_json
+from clipprompt.reports.protocols._contradictions import contradiction
+from clipprompt.reports.protocols.columns import MULTILABEL, PROTOCOLS
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0)]
 _Seconds = Annotated[float, Field(ge=0)]
 _Name = Annotated[str, Field(min_length=1)]
+
+
+def _check_f1(found: dict[str, float]) -> dict[str, float]:
+    if lacking := sorted({"CF1", "OF1"} - found.keys()):
+        raise ValueError(f"lacks {' and '.join(lacking)}")
+    return found
+
+
 _Subset = Literal["all", "base", "novel"]
 # What types alone do not say. Any other key has the type that the record gives it.
 _NARROWER: dict[str, Any] = {
@@ -33,6 +43,26 @@ _NARROWER: dict[str, Any] = {
     "training": dict[str, Any] | None,
     "train_seconds": _Seconds | None,
     "test_seconds": _Seconds,
+}
+_F1 = Annotated[dict[str, _Share], AfterValidator(_check_f1)]
+# What records of several classes a picture have beside those of one: the types are those of MultiLabelTestRecord, which
+# imports torch.
+SEVERAL_CLASSES: dict[str, Any] = {
+    "mean_average_precision": _Share,
+    "average_precision": list[_Share | None],
+    "n_positive": list[_Count],
+    "at_top3": _F1,
+    "threshold": _Share,
+    "at_threshold": _F1 | None,
+    "probabilities": Literal["sigmoid", "calibrated", "given"] | None,
+    "calibration_error": _Share | None,
+    "learns_from": Literal["images", "captions", "both", "nothing"],
+    "corpus": _Name | None,
+    "known": Annotated[float, Field(gt=0, le=1)] | Literal["single-positive"] | None,
+    "branch": _Name,
+    "members": list[_Name],
+    "weights": list[_Share],
+    "weights_by": _Name | None,
 }
 _MULTILABEL: dict[str, Any] = {
     **dict.fromkeys(("row", "method", "branch", "dataset", "split_hash", "class_hash", "backbone", "precision"), _Name),
@@ -67,8 +97,8 @@ def check_record(record: Mapping[str, Any], where: str) -> None:
         hint = nearest(protocol, PROTOCOLS) if isinstance(protocol, str) else ""
         what = "is missing: no record of a protocol" if protocol is None else f"is {protocol!r}; {known}{hint}"
         raise UserError(f"{where}: key 'protocol' {what}")
-    _check(record, where, _protocol())
-    problem = _contradiction(record)
+    _check(record, where, _protocol(protocol in MULTILABEL))
+    problem = contradiction(record)
     if problem:
         raise UserError(f"{where}: {problem}")
 
@@ -93,8 +123,10 @@ def _check(record: Mapping[str, Any], where: str, model: type[BaseModel]) -> Non
 
 
 @cache
-def _protocol() -> type[BaseModel]:
-    return _model({key: _NARROWER.get(key, hint) for key, hint in get_type_hints(ClassificationRecord).items()})
+def _protocol(is_multilabel: bool) -> type[BaseModel]:
+    hints = get_type_hints(ProtocolRecord if is_multilabel else ClassificationRecord)
+    narrowed = {key: _NARROWER.get(key, hint) for key, hint in hints.items()}
+    return _model(narrowed | SEVERAL_CLASSES if is_multilabel else narrowed)
 
 
 @cache
@@ -107,19 +139,3 @@ def _model(types: Mapping[str, Any]) -> type[BaseModel]:
     strict = ConfigDict(strict=True, allow_inf_nan=False)
     model: type[BaseModel] = create_model("Record", __config__=strict, **fields)
     return model
-
-
-def _contradiction(record: Mapping[str, Any]) -> str:
-    """What each key alone may say, and all of them together cannot."""
-    n_classes, n_values = len(record["classnames"]), len(record["per_class_accuracy"])
-    if n_classes != n_values:
-        return f"per_class_accuracy has {n_values} values for {n_classes} classnames"
-    if record["protocol"] == "base-to-novel" and record["tested_subset"] == "all":
-        return "tested_subset is 'all', but base-to-novel tests base and novel classes"
-    if record["protocol"] != "base-to-novel" and record["tested_subset"] != "all":
-        return f"tested_subset is {record['tested_subset']!r}, but {record['protocol']} tests all classes"
-    if record["protocol"] == "zero-shot" and record["trained_on"] is not None:
-        return f"trained_on is {record['trained_on']!r}, but nothing is learnt in zero-shot"
-    if record["trained_on"] is not None and record["seed"] is None:
-        return f"what was learnt from {printable(record['trained_on'])} has no seed"
-    return ""

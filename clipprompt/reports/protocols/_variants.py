@@ -9,10 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from clipprompt.printable import printable
+from clipprompt.reports.protocols.columns import BY_SHOTS, MULTILABEL
 from clipprompt.reports.protocols.comparable import PER_DATASET, TEMPLATES, Record, settings_of
 
 # Methods in the order of publication; any other comes after them.
-_METHODS = ("zero_shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple", "promptsrc")
+_METHODS = (
+    *("zero_shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple", "promptsrc"),
+    *("tai_dpt", "dualcoop", "caption_dual"),
+)
+OF_CAPTIONS = ("tai_dpt", "caption_dual")
+"""Methods that learn from captions unless it is said otherwise; any other's pictures go without saying."""
+_SOURCES = {"nothing": "nothing", "captions": "captions", "images": "images", "both": "captions + images"}
+SOURCE = "learns_from"
 _UNSAID = "not recorded"
 Group = tuple[dict[str, Any], list[Record]]
 """What some records agree in, and the records."""
@@ -48,7 +56,7 @@ def variants(records: Sequence[Record]) -> list[Variant]:
 def _of_method(method: str, records: Sequence[Record]) -> Iterator[Variant]:
     groups = [pair for group in _grouped(records, _traits) for pair in _told_apart(*group)]
     shown = _differing([traits for traits, _ in groups])
-    for traits, group in sorted(groups, key=lambda pair: [_order(pair[0].get(key)) for key in shown]):
+    for traits, group in sorted(groups, key=lambda pair: [_order(pair[0].get(key), key) for key in shown]):
         yield Variant(method, _label(method, traits, shown), tuple(group))
 
 
@@ -61,12 +69,13 @@ def _grouped(records: Sequence[Record], traits: Callable[[Record], dict[str, Any
 
 
 def _told_apart(traits: dict[str, Any], records: Sequence[Record]) -> list[Group]:
-    """Splits by those of ``PER_DATASET`` that have several values on one data set with one number of shots."""
-    values: dict[tuple[str, Any, Any], set[str]] = defaultdict(set)
+    """Splits by those of ``PER_DATASET`` that have several values on one data set with as many shots and labels."""
+    values: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for record in records:
         settings = settings_of(record)
         for key in PER_DATASET:
-            values[key, record["dataset"], record["shots"]].add(json.dumps(settings.get(key)))
+            place = key, record["dataset"], record["shots"], record.get("known")
+            values[place].add(json.dumps(settings.get(key)))
     keys = sorted({key for (key, *_), found in values.items() if len(found) > 1})
     groups = _grouped(records, lambda record: {**traits, **{key: settings_of(record).get(key) for key in keys}})
     return [(found, [*group, *_also(found, group, records)]) for found, group in groups]
@@ -86,8 +95,12 @@ def _traits(record: Record) -> dict[str, Any]:
     settings = {key: value for key, value in settings_of(record).items() if key not in PER_DATASET}
     selection = record["selection"].replace(f" {record['trained_on']}:", " {dataset}:")
     traits = {**settings, "selection": selection, "setting": record["setting"]}
-    if record["protocol"] != "few-shot" and record["trained_on"] is not None:
+    if record["protocol"] not in BY_SHOTS and record["trained_on"] is not None:
         traits["shots"] = record["shots"]
+    if record["protocol"] in MULTILABEL:
+        traits |= {key: record[key] for key in (SOURCE, "branch", "members")}
+        if record["protocol"] != "partial-label" and record["trained_on"] is not None:
+            traits["known"] = record["known"]
     return traits
 
 
@@ -98,12 +111,20 @@ def _differing(all_traits: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _label(method: str, traits: Mapping[str, Any], shown: Sequence[str]) -> str:
-    told = [key for key in shown if key != "setting"]  # which is said of every row that is not inductive
+    told = [
+        key for key in shown if key not in ("setting", SOURCE)
+    ]  # which are said wherever they are not the usual ones
     lasts = [key.rpartition(".")[2] for key in told]
     names = [last if lasts.count(last) == 1 else key for key, last in zip(told, lasts, strict=True)]
     parts = [f"{name}={_shown(traits.get(key, _UNSAID))}" for key, name in zip(told, names, strict=True)]
     ending = "" if traits["setting"] == "inductive" else f" ({traits['setting']})"
-    return printable(", ".join([method, *parts]) + ending)
+    return printable(", ".join([method + _source(method, traits), *parts]) + ending)
+
+
+def _source(method: str, traits: Mapping[str, Any]) -> str:
+    """What a method learnt from, where that is not what its name says."""
+    source, usual = traits.get(SOURCE), "captions" if method in OF_CAPTIONS else "images"
+    return "" if source in (None, usual, "nothing") or traits.get("members") else f" ({_SOURCES.get(source, source)})"
 
 
 def _shown(value: Any) -> str:
@@ -115,11 +136,14 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _method_order(name: str) -> tuple[int, str]:
-    return (_METHODS.index(name) if name in _METHODS else len(_METHODS)), name
+def _method_order(name: str) -> tuple[bool, int, str]:
+    """Ensembles last."""
+    return "+" in name, _METHODS.index(name) if name in _METHODS else len(_METHODS), name
 
 
-def _order(value: Any) -> tuple[int, float, str]:
-    """Numbers by size, before everything else by its JSON."""
+def _order(value: Any, key: str = "") -> tuple[int, float, str]:
+    """Sources as they come, numbers by size, before everything else by its JSON."""
+    if key == SOURCE and value in _SOURCES:
+        return 0, float(list(_SOURCES).index(value)), ""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return (0, float(value), "") if is_number else (1, 0.0, json.dumps(value, sort_keys=True))

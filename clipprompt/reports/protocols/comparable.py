@@ -11,6 +11,7 @@ from typing import Any
 from clipprompt._yaml import read_mapping
 from clipprompt.errors import UserError
 from clipprompt.printable import to_json
+from clipprompt.reports.protocols.columns import MULTILABEL
 from clipprompt.resources import resource
 
 Record = Mapping[str, Any]
@@ -19,6 +20,8 @@ Run = tuple[int, int | None]
 
 OF_A_TABLE = ("protocol", "part", "backbone", "pretrained", "fingerprint", "precision", "transform")
 _OF_A_RUN = ("trained_on", "shots", "subset", "class_split", "seed", "draw_hash", "selection", "setting")
+_OF_LABELS = ("known", "learns_from", "branch", "members")
+"""What records have besides, where pictures have several classes."""
 _TESTED = ("dataset", "tested_subset", "split_hash", "class_hash")
 # Options that say where things lie and how work is shared; seed, shots and the backbone are keys of the record itself.
 _NO_SETTING = {
@@ -28,15 +31,22 @@ _NO_SETTING = {
         for name in ("seed", "devices", "compile", "checkpoint_seconds", "checkpoint_steps", "log_steps")
     ),
 }
+_MEASURES = (("accuracy", "accuracies"), ("mean_average_precision", "mAP"))
+"""Key of the record, and words for two of them: of one class a picture, and of several."""
 _SETTINGS_OF_DATA = {"data.augment"}
-TEMPLATES, OWN = "learner.templates", "{dataset}"
-PER_DATASET = ("train.epochs", TEMPLATES)
+TEMPLATES, OWN, CAPTIONS = "learner.templates", "{dataset}", "captions"
+PER_DATASET = ("train.epochs", TEMPLATES, CAPTIONS)
 """Settings that protocols give by data set: they tell rows apart only where one set was run with several values."""
 
 
 def settings_of(record: Record) -> dict[str, Any]:
-    """The options that can change a result; hand-written sentences of the record's own set are ``{dataset}``."""
+    """The options that can change a result, and whose captions were learnt from.
+
+    Hand-written sentences of the record's own set are ``{dataset}``.
+    """
     settings = {key: value for key, value in record["options"].items() if _is_setting(key)}
+    if record.get("corpus") is not None:
+        settings[CAPTIONS] = record["corpus"]
     if settings.get(TEMPLATES) in [form for name in (record["dataset"], record["trained_on"]) for form in _own(name)]:
         settings[TEMPLATES] = [OWN]
     return settings
@@ -74,16 +84,16 @@ def distinct_records(records: Sequence[Record], sources: Sequence[str] | None = 
         sources: where each was read, for errors.
 
     Raises:
-        UserError: if one run has two accuracies on one test set, naming both sources.
+        UserError: if one run has two results on one test set, naming both sources.
     """
     places = sources or [f"record {number}" for number in range(1, len(records) + 1)]
     found: dict[str, tuple[Record, str]] = {}
     for record, place in zip(records, places, strict=True):
         key = _identity(record)
         earlier, there = found.setdefault(key, (record, place))
-        if earlier["accuracy"] != record["accuracy"]:
-            values = f"{earlier['accuracy']} and {record['accuracy']}"
-            run = f"the same run ({_name(record)}) with accuracies {values}"
+        name, words = _MEASURES[record["protocol"] in MULTILABEL]
+        if earlier[name] != record[name]:
+            run = f"the same run ({_name(record)}) with {words} {earlier[name]} and {record[name]}"
             raise UserError(f"{there} and {place} are {run}: keep one")
         # Times may differ; which of two is kept must not depend on the order.
         if earlier is not record and to_json(record) < to_json(earlier):
@@ -151,7 +161,7 @@ def _tested_version(record: Record) -> str:
 
 def _run_place(record: Record) -> str:
     """What one row may have once."""
-    keys = ("dataset", "tested_subset", "class_split", "seed", "shots", "selection", "setting")
+    keys = ("dataset", "tested_subset", "class_split", "seed", "shots", "selection", "setting", *_OF_LABELS)
     return json.dumps([record["method"], settings_of(record), _key(record, keys)], sort_keys=True)
 
 
@@ -161,13 +171,15 @@ def _drawn_version(record: Record) -> str:
 
 def _identity(record: Record) -> str:
     method = [record["protocol"], record["method"], settings_of(record)]
-    return json.dumps([*method, *(record[key] for key in (*_TESTED, *_OF_A_RUN, *OF_A_TABLE))], sort_keys=True)
+    keys = (*_TESTED, *_OF_A_RUN, *OF_A_TABLE, *_OF_LABELS)
+    return json.dumps([*method, *(record.get(key) for key in keys)], sort_keys=True)
 
 
 def _key(record: Record, keys: Sequence[str]) -> str:
-    return json.dumps([record[key] for key in keys])
+    return json.dumps([record.get(key) for key in keys])
 
 
 def _name(record: Record) -> str:
     seed = "" if record["seed"] is None else f", seed {record['seed']}"
-    return f"{record['method']} on {record['dataset']}, {record['tested_subset']} classes{seed}"
+    known = "" if record.get("known") is None else f", known {record['known']}"
+    return f"{record['method']} on {record['dataset']}, {record['tested_subset']} classes{known}{seed}"

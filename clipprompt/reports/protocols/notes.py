@@ -9,8 +9,10 @@ from typing import Any
 
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.printable import printable
+from clipprompt.reports.protocols._multilabel_notes import describe_multilabel
+from clipprompt.reports.protocols.columns import BY_SHOTS, DERIVED, HM, MULTILABEL, measure_of
 from clipprompt.reports.protocols.comparable import PER_DATASET, Record, settings_of
-from clipprompt.reports.protocols.rows import ProtocolTable
+from clipprompt.reports.protocols.rows import ProtocolTable, picture_size
 
 HIGH_VARIANCE = tuple(name for name, one in SPECIFICATIONS.items() if one.high_variance)
 _FLAG = "high-variance set: runs of one method can lie several percent apart"
@@ -25,13 +27,20 @@ def describe_table(table: ProtocolTable) -> str:
     learnt = sorted({record["shots"] for record in table.records if record["trained_on"]}, key=lambda n: (n is None, n))
     shots = [_shots_in_words(n) for n in learnt]
     parts = [
-        "accuracy in percent",
+        f"{measure_of(table.protocol)} in percent",
         f"learnt from {table.source}" if table.source else "",
-        " and ".join(shots) if table.protocol != "few-shot" else "",
+        " and ".join(shots) if _says_shots(table) else "",
         f"{table.backbone}{tag}, {table.precision}",
+        f"{size} px" if table.protocol in MULTILABEL and (size := picture_size(table)) else "",
         f"{table.part} pictures" if table.part != "test" else "",
     ]
     return printable(f"{table.protocol}: {', '.join(part for part in parts if part)}")
+
+
+def _says_shots(table: ProtocolTable) -> bool:
+    """Where they are no columns; several classes a picture are learnt from all pictures, unless it is said."""
+    has_shots = any(record["shots"] is not None for record in table.records)
+    return table.protocol not in BY_SHOTS and (has_shots or table.protocol not in MULTILABEL)
 
 
 def _shots_in_words(n: int | None) -> str:
@@ -46,10 +55,12 @@ def describe_notes(table: ProtocolTable, before: Sequence[ProtocolTable]) -> Ite
         before: the tables that stand before it in the same report.
     """
     has_deviation = any(number.std is not None for row in table.rows for number in row.numbers.values())
-    if "hm" in table.columns:
+    if HM in table.columns:
         yield _HM + (_OF_AVERAGE if len(table.averaged) > 1 else "") + (_OF_RUNS if has_deviation else "")
     if has_deviation:
         yield f"±: sample standard deviation over runs ({_runs_in_words(table.records)})"
+    if table.protocol in MULTILABEL:
+        yield from describe_multilabel(table)
     yield from _average(table)
     yield from _counts(table)
     for row in table.rows:
@@ -85,7 +96,7 @@ def _average(table: ProtocolTable) -> Iterator[str]:
     else:
         yield f"average: over the {len(table.averaged)} {kind} that all rows have"
     for row in table.rows:
-        columns = {column for _, column in row.numbers} - {"hm"}
+        columns = {column for _, column in row.numbers} - {*DERIVED}
         lacking = [name for name in targets if any((name, column) not in row.numbers for column in columns)]
         if lacking:
             yield f"no number, or not all, of {row.label}: {_listed(lacking)}"
@@ -97,7 +108,7 @@ def _counts(table: ProtocolTable) -> Iterator[str]:
         (row.label, dataset): number.n_runs
         for row in table.rows
         for (dataset, column), number in row.numbers.items()
-        if dataset is not None and column != "hm"
+        if dataset is not None and column not in DERIVED
     }
     of_rows = {label: _most_common(n for (of, _), n in counts.items() if of == label) for label, _ in counts}
     usual = _most_common(of_rows.values())
@@ -118,7 +129,7 @@ def _settings(table: ProtocolTable) -> Iterator[str]:
             values: dict[str, list[str]] = defaultdict(list)
             for record in row.records:
                 names = values[json.dumps(settings_of(record).get(key))]
-                has_shots = table.protocol == "few-shot" and record["trained_on"] is not None
+                has_shots = table.protocol in BY_SHOTS and record["trained_on"] is not None
                 where = record["dataset"] + (f" {_shots_in_words(record['shots'])}" if has_shots else "")
                 names.extend([where] if where not in names else [])
             if len(values) > 1:
@@ -170,8 +181,8 @@ def _draws(records: Sequence[Record]) -> Iterator[str]:
     """Methods of one seed should have learnt from the same pictures."""
     draws: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for record in records:
-        if record["draw_hash"] is not None:
-            place = tuple(record[key] for key in ("trained_on", "subset", "class_split", "shots", "seed"))
+        if record["draw_hash"] is not None and not record.get("members"):
+            place = tuple(record.get(key) for key in ("trained_on", "subset", "class_split", "shots", "known", "seed"))
             draws[place].add(record["draw_hash"])
     sets = sorted({place[0] for place, found in draws.items() if len(found) > 1})
     if sets:
@@ -191,7 +202,8 @@ def _beside(table: ProtocolTable, other: ProtocolTable) -> Iterator[str]:
         for what, key in (("pictures", "split_hash"), ("class names", "class_hash")):
             odd = next((record for record in mine if record[key] != theirs[_place(record)][key]), None)
             if odd is not None:
-                where = f"{odd['n_images']} of {printable(odd['split_source'])}, {key} {printable(odd[key][:8])}"
+                told_by = f" of {odd['split_source']}" if "split_source" in odd else ""
+                where = printable(f"{odd['n_images']}{told_by}, {key} {odd[key][:8]}")
                 yield f"{printable(name)} has other {what} than in a table above ({where})"
 
 

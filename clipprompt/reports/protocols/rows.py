@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import stdev
 
+from clipprompt.reports.protocols.columns import DERIVED
 from clipprompt.reports.protocols.comparable import Record, Run
 
-PROTOCOLS = ("base-to-novel", "few-shot", "cross-dataset", "domain", "zero-shot")
 Place = tuple[str | None, str]
 """A data set, or None for the average, and a column."""
-BASE, NOVEL, HM, ACCURACY = "base", "novel", "hm", "accuracy"
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class ProtocolTable:
         source: the set that was learnt from, in cross-dataset and domain; None elsewhere.
         datasets: in the order of the papers; the source first.
         averaged: those that all rows have, without the source.
-        columns: ``base``, ``novel`` and ``hm``; or numbers of shots (``0`` where nothing was learnt, ``all``); or
-            ``accuracy``.
+        columns: ``base``, ``novel`` and ``hm``; or numbers of shots, or percent of labels known (``0`` where no picture
+            was learnt from, ``all``); or ``accuracy``; or ``unseen mAP`` and its like (see ``columns.py``).
         rows: in the order of publication.
         notes: sentences that a reader must know.
         records: that went in.
@@ -99,16 +99,11 @@ class ProtocolTable:
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """The columns that come from records: all but the harmonic mean."""
-        return tuple(column for column in self.columns if column != HM)
+        """The columns that come from records: all but harmonic means and averages over shares."""
+        return tuple(column for column in self.columns if column not in DERIVED)
 
 
-def column_of(record: Record) -> str:
-    """The column that a record belongs to."""
-    if record["protocol"] == "base-to-novel":
-        return str(record["tested_subset"])
-    if record["protocol"] != "few-shot":
-        return ACCURACY
-    if record["trained_on"] is None:
-        return "0"
-    return "all" if record["shots"] is None else str(record["shots"])
+def picture_size(table: ProtocolTable) -> int | None:
+    """Pixels of a side that the backbone saw: the first number of its transform; None where it tells none."""
+    found = re.search(r"\d+", table.transform)
+    return int(found[0]) if found else None

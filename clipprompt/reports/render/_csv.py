@@ -7,8 +7,9 @@ import io
 from collections.abc import Iterator, Sequence
 
 from clipprompt.printable import printable
+from clipprompt.reports.protocols.columns import ACCURACY
 from clipprompt.reports.protocols.papers.beside import Papers, differs
-from clipprompt.reports.protocols.rows import ACCURACY, MethodRow, Number, Place, ProtocolTable
+from clipprompt.reports.protocols.rows import MethodRow, Number, Place, ProtocolTable
 
 FIELDS = (
     *("table", "protocol", "part", "backbone", "pretrained", "fingerprint", "precision", "source", "method", "row"),

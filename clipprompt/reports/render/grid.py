@@ -1,6 +1,6 @@
 """A table of a protocol as blocks of lines of cells, before it becomes text of any kind.
 
-base-to-novel and few-shot are one block to a data set, as papers print them; the others are one block, methods by sets.
+Protocols with several columns are one block to a data set, as papers print them; the others one block, methods by sets.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from clipprompt.printable import printable
+from clipprompt.reports.protocols.columns import ACCURACY, MULTILABEL, title_of
 from clipprompt.reports.protocols.notes import HIGH_VARIANCE, describe_table
 from clipprompt.reports.protocols.papers.beside import Papers, differs
-from clipprompt.reports.protocols.rows import ACCURACY, BASE, HM, NOVEL, MethodRow, Number, ProtocolTable
+from clipprompt.reports.protocols.rows import MethodRow, Number, ProtocolTable
 
 NOTHING = "–"
 PAPER = " (paper)"
+_BLOCKS = ("base-to-novel", "few-shot", *MULTILABEL)
 LONG = 18
 """Letters of a name that is no title of a column any more."""
-_TITLES = {BASE: "Base", NOVEL: "Novel", HM: "HM"}
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Grid:
 def make_grid(table: ProtocolTable, papers: Papers) -> Grid:
     """The table with the papers' numbers: in their own columns for base-to-novel, else in lines."""
     caption, notes = describe_table(table), (*table.notes, *papers.notes)
-    if table.protocol not in ("base-to-novel", "few-shot"):
+    if table.protocol not in _BLOCKS:
         grid = Grid(caption, "", "method", *_matrix(table, papers), notes)
         return grid if table.protocol != "zero-shot" or has_long_labels(grid) else transposed(grid)
     names = [
@@ -97,17 +98,10 @@ def make_grid(table: ProtocolTable, papers: Papers) -> Grid:
     ]
     in_columns = table.protocol == "base-to-novel" and bool(papers.beside)
     make = _with_paper_columns if in_columns else _with_paper_lines
-    titles = tuple(_title(column) for column in table.columns)
+    titles = tuple(title_of(column, table.protocol) for column in table.columns)
     columns = (*titles, *(f"{title}{PAPER}" for title in titles)) if in_columns else titles
     blocks = (Block(heading_of(table, name), tuple(make(table, papers, name))) for name in names)
     return Grid(caption, "set", "method", columns, tuple(block for block in blocks if block.lines), notes)
-
-
-def _title(column: str) -> str:
-    """A measure, or a number of shots."""
-    if column.isdigit():
-        return f"{column} shot{'' if column == '1' else 's'}"
-    return _TITLES.get(column, f"{column} pictures")
 
 
 def heading_of(table: ProtocolTable, dataset: str | None) -> str:

@@ -115,7 +115,10 @@ BAD = {
     "no seed": ({"seed": None}, "what was learnt from dtd has no seed"),
     "no shots": ({"shots": 0}, "shots is 0, but it should be greater than or equal to 1"),
     "no pictures": ({"n_images": 0}, "n_images is 0, but it should be greater than or equal to 1"),
-    "unknown protocol": ({"protocol": "fewshot"}, "cross-dataset, domain, zero-shot (did you mean 'few-shot'?)"),
+    "unknown protocol": (
+        {"protocol": "fewshot"},
+        "key 'protocol' is 'fewshot'; it is not one of base-to-novel, few-shot, ",
+    ),
     "protocol of a wrong type": ({"protocol": ["few-shot"]}, "key 'protocol' is ['few-shot']"),
     "unknown part": ({"part": "tets"}, "part is 'tets', but it should be 'train', 'val' or 'test' (did you"),
     "unknown subset": ({"tested_subset": "new"}, "tested_subset is 'new', but it should be 'all', 'base' or 'novel'"),

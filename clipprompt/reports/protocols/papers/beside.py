@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from clipprompt.printable import printable
+from clipprompt.reports.protocols.columns import column_of
 from clipprompt.reports.protocols.comparable import OWN, TEMPLATES, Record, hand_written, settings_of
 from clipprompt.reports.protocols.papers.compare import SHOTS, foreign_sets, unlike_base_to_novel, unlike_hand_written
 from clipprompt.reports.protocols.papers.printed import Printed, load_base_to_novel, load_hand_written
-from clipprompt.reports.protocols.rows import Number, Place, ProtocolTable, column_of
+from clipprompt.reports.protocols.rows import Number, Place, ProtocolTable
 
 _ROUNDING = 0.005
 """Papers print two decimals."""

@@ -9,7 +9,8 @@ from statistics import fmean
 from clipprompt.datasets.classification.specifications import ELEVEN
 from clipprompt.evaluation.accuracy import harmonic_mean
 from clipprompt.reports.multilabel.published import read_published
-from clipprompt.reports.protocols.rows import BASE, HM, NOVEL, Place
+from clipprompt.reports.protocols.columns import BASE, HM, NOVEL
+from clipprompt.reports.protocols.rows import Place
 
 _SETS, _AVERAGES, _HAND = (
     "maple_table3_base_to_novel.csv",

@@ -1,0 +1,69 @@
+"""What a reader must know of a table whose pictures have several classes, in sentences."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+from clipprompt.printable import printable
+from clipprompt.reports.protocols.columns import AVERAGE, NOTHING_LEARNT, SHARES, learns
+from clipprompt.reports.protocols.rows import MethodRow, ProtocolTable
+
+_MAP = "mAP: the mean of the classes' average precision"
+_UNKNOWN = "; labels that are unknown in the test pictures (VOC's difficult objects) count nowhere"
+_SEEN = (
+    "seen: the classes that were learnt; unseen: the others by themselves; all: both at once (generalised zero-shot)"
+)
+_F1 = "F1@3: of the 3 best labels of every picture, over all pictures and classes (OF1)"
+
+
+def describe_multilabel(table: ProtocolTable) -> Iterator[str]:
+    """The notes on measures, columns, ensembles and held-out pictures."""
+    yield _MAP + _UNKNOWN
+    if table.protocol == "multilabel-zero-shot":
+        yield from (_SEEN, _F1)
+    if table.protocol == "partial-label":
+        yield from _columns(table)
+    captions = sorted({record["corpus"] for record in table.records if record["corpus"] is not None})
+    if captions:
+        yield f"captions that were learnt from: {printable(', '.join(captions))}"
+    for row in table.rows:
+        if row.records[0]["members"]:
+            yield f"{row.label}: {printable(_weights(row))}"
+    yield from _kept_epochs(table)
+
+
+def _columns(table: ProtocolTable) -> Iterator[str]:
+    if NOTHING_LEARNT in table.columns:
+        yield "0%: no picture was learnt from"
+    if AVERAGE in table.columns:
+        yield f"average: of {SHARES[0]}% to {SHARES[-1]}%"
+
+
+def _weights(row: MethodRow) -> str:
+    """The range of each member's weight over runs, and by what rule they were chosen."""
+    of_members = zip(*(record["weights"] for record in row.records), strict=True)
+    ranges = [_range(list(values)) for values in of_members]
+    members = row.records[0]["members"]
+    rules = sorted({re.sub(r" \(.*\)$", "", record["weights_by"] or "") for record in row.records} - {""})
+    chosen = f" ({'; '.join(rules)})" if rules else ""
+    return ", ".join(f"{share} of {name}" for share, name in zip(ranges, members, strict=True)) + chosen
+
+
+def _range(values: list[float]) -> str:
+    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _kept_epochs(table: ProtocolTable) -> Iterator[str]:
+    """By which pictures or captions an epoch was kept; never by those that are tested on."""
+    rules: dict[str, list[str]] = defaultdict(list)
+    for row in table.rows:
+        for record in row.records:
+            known = rules[record["selection"]]
+            if learns(record) and not record["members"] and row.label not in known:
+                known.append(row.label)
+    told = [f"{rule} ({', '.join(labels)})" for rule, labels in sorted(rules.items()) if labels]
+    if told:
+        yield printable(f"epoch that was kept: {'; '.join(told)}")
