@@ -89,16 +89,16 @@ def local_cosines(features: Features, text: Tensor, spatial_scale: float | Tenso
 
 
 def local_pair_cosines(features: Features, texts: Tensor, spatial_scale: float | Tensor) -> Tensor:
-    """Cosines (B, 2, C) of the parts with two texts of each class, both averaged with the weights of the first.
+    """Cosines (B, N, C) of the parts with N texts of each class, all averaged with the weights of the first.
 
     Args:
         features: of images, or of captions.
-        texts: (2, C, E), the one that says where to look first (DualCoOp, arXiv 2206.09541).
+        texts: (N, C, E), the one that says where to look first (DualCoOp, arXiv 2206.09541).
         spatial_scale: sharpness of the softmax over parts.
     """
     cosines, absent = _part_cosines(features, texts.flatten(0, 1))
     weights = _weights(cosines[..., : texts.shape[1]], absent, spatial_scale)
-    pairs: Tensor = cosines.unflatten(-1, (2, -1))
+    pairs: Tensor = cosines.unflatten(-1, texts.shape[:2])
     return (pairs * weights[:, :, None]).sum(dim=1)
 
 

@@ -17,16 +17,17 @@ from clipprompt.learners._dense import BranchLogits, DenseLearner, local_pair_co
 class PairLearner(ContextLearner, DenseLearner):
     """A learner that asks of each class how much it looks to be there, and how much not.
 
-    The positive prompt says where to look for a class; both prompts are compared with what is there.
+    The positive prompt says where to look for a class; both prompts are compared with what is there. Without a negative
+    prompt its logit is 0, and the softmax of the two is the sigmoid of the positive one.
 
     Attributes:
         ctx_pos: (n, d) or class-specific (C, n, d).
-        ctx_neg: the same; with a length of its own.
+        ctx_neg: the same, with a length of its own; None without a negative prompt.
     """
 
     branch: ClassVar[Literal["global", "local", "merged"]] = "local"
     ctx_pos: nn.Parameter
-    ctx_neg: nn.Parameter
+    ctx_neg: nn.Parameter | None
 
     @property
     @abstractmethod
@@ -40,12 +41,13 @@ class PairLearner(ContextLearner, DenseLearner):
     def pair_logits_from(self, features: Features) -> Tensor:
         """Logits (B, 2, C) from encoded images or captions, the negative ones first."""
         cosines = local_pair_cosines(features, self.text_features(), self.spatial_scale(features))
-        return self.logit_scale * cosines.flip(1)
+        pairs = F.pad(cosines, (0, 0, 0, 2 - cosines.shape[1]))
+        return self.logit_scale * pairs.flip(1)
 
     def branch_logits_from(self, features: Features) -> BranchLogits:
         """Positive minus negative, so that a sigmoid is the probability; the global branch reads the pooled image."""
-        positive, negative = self.text_features()
-        whole = self.logit_scale * (global_cosines(features, positive) - global_cosines(features, negative))
+        positive, *negative = (global_cosines(features, text) for text in self.text_features())
+        whole = self.logit_scale * (positive - negative[0] if negative else positive)
         absent, present = self.pair_logits_from(features).unbind(dim=1)
         part = present - absent
         return BranchLogits(whole, part, (whole + part) / 2)
@@ -81,19 +83,23 @@ class PairLearner(ContextLearner, DenseLearner):
         n_classes: int | None,
         generator: torch.Generator,
         words: tuple[str | None, str | None] = (None, None),
+        *,
+        negative: bool = True,
     ) -> None:
         """Makes ``ctx_pos`` and ``ctx_neg``; arguments as ``init_context``. To be called once, by ``__init__``."""
-        made = (init_context(self.backbone, n_ctx, each, n_classes, generator) for each in words)
-        self.ctx_pos, self.ctx_neg = (nn.Parameter(context) for context in made)
+        used = words if negative else words[:1]
+        made = [nn.Parameter(init_context(self.backbone, n_ctx, each, n_classes, generator)) for each in used]
+        self.ctx_pos, self.ctx_neg = made[0], made[1] if negative else None
 
     @property
     def _contexts(self) -> tuple[Tensor, ...]:
-        return self.ctx_pos, self.ctx_neg
+        return (self.ctx_pos,) if self.ctx_neg is None else (self.ctx_pos, self.ctx_neg)
 
     def _compute_text_features(self) -> Tensor:
-        """Both prompts' features (2, C, E), positive first; in one pass where they are equally long."""
-        if self.ctx_pos.shape == self.ctx_neg.shape:
-            sets = [torch.stack(self._contexts)]
+        """The prompts' features (1 or 2, C, E), positive first; in one pass where both are equally long."""
+        contexts = self._contexts
+        if len({context.shape for context in contexts}) == 1:
+            sets = [torch.stack(contexts)]
         else:
-            sets = [context[None] for context in self._contexts]
+            sets = [context[None] for context in contexts]
         return F.normalize(torch.cat([encode_prompts(self.backbone, self._prompts, one) for one in sets]), dim=-1)

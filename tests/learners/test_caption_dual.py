@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from clipprompt import losses
 from clipprompt.backbone import Backbone
 from clipprompt.learners import create_learner
 from clipprompt.learners.caption_dual import CaptionDual
@@ -77,6 +78,33 @@ def test_logits_equal_place_after_place(
             weight = (learner.spatial_temperature.exp() * present).exp()
             expected[image, c] = learner.temperature.exp() * ((present - absent) * weight).sum() / weight.sum()
     assert_close(learner(images), expected, 1e-5)
+
+
+def test_captions_are_looked_at_token_after_token(tiny_rn_backbone: Backbone, texts: Texts, inputs: Golden) -> None:
+    learner = _create(tiny_rn_backbone, texts)
+    captions, (positive, negative) = learner.encode_captions(inputs["caption_tokens"]), learner.text_features()
+    found, start = learner.branch_logits_from(captions), 0
+    for row, length in enumerate(captions.lengths.tolist()):
+        tokens, start = captions.tokens[start : start + length], start + length
+        assert length == int(inputs["caption_tokens"][row].argmax()) + 1
+        weights = (learner.spatial_temperature.exp() * tokens @ positive.T).softmax(dim=0)
+        part = learner.temperature.exp() * (weights * (tokens @ (positive - negative).T)).sum(dim=0)
+        whole = learner.temperature.exp() * (positive - negative) @ tokens[-1]
+        assert_close(found.local[row], part, 1e-5)
+        assert_close(found.global_[row], whole, 1e-5)
+
+
+def test_captions_and_images_are_learnt_from_by_the_same_loss(
+    tiny_rn_backbone: Backbone, texts: Texts, inputs: Golden
+) -> None:
+    learner = _create(tiny_rn_backbone, texts)
+    captions, images = (learner.encode_captions(inputs["caption_tokens"]), learner.encode_images(inputs["images_rn"]))
+    for features, labels in ((captions, inputs["caption_labels"]), (images, inputs["partial_rn_dualcoop"])):
+        logits = learner.logits_from(features)
+        loss = learner.loss_from(features, labels)
+        assert_close(loss, losses.asymmetric(logits, labels, reduction="batch_mean").detach(), 1e-6)
+        for gradient in torch.autograd.grad(loss, list(learner.parameters())):
+            assert gradient.abs().max() > 0
 
 
 def test_scales_start_as_published_and_are_learnt(tiny_rn_backbone: Backbone, texts: Texts) -> None:

@@ -21,7 +21,9 @@ from tests.conftest import Golden, assert_close
 
 NAMES = ["cat", "traffic light", "hot_dog", "Boeing 737-200", "crème brûlée", "犬"]
 ROOT = Path(clipprompt.__file__).parents[1]
-learners = pytest.mark.parametrize("name", list_learners())
+# A learner's option that changes which parameters it has is held to the contract like a learner.
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {"dualcoop without negative": ("dualcoop", {"negative": False})}
+learners = pytest.mark.parametrize("name", [*list_learners(), *VARIANTS])
 Create = Callable[..., Learner]
 
 
@@ -29,16 +31,21 @@ Create = Callable[..., Learner]
 def create(tiny_backbone: Backbone) -> Create:
     def make(name: str, classnames: list[str] | None = None, **options: Any) -> Learner:
         # The tiny towers have three layers, fewer than the depths that the papers chose.
-        depths = {key: 2 for key in learner_options(name).model_fields if key.startswith("depth")}
+        depths = {key: 2 for key in _fields(name) if key.startswith("depth")}
+        method, own = VARIANTS.get(name, (name, {}))
         try:
             names = NAMES if classnames is None else classnames
-            return create_learner(name, tiny_backbone, names, **{**depths, **options})
+            return create_learner(method, tiny_backbone, names, **{**depths, **own, **options})
         except UserError as error:
             if "needs a transformer image tower" in str(error):
                 pytest.skip(str(error))
             raise
 
     return make
+
+
+def _fields(name: str) -> list[str]:
+    return list(learner_options(VARIANTS.get(name, (name,))[0]).model_fields)
 
 
 def _images(learner: Learner, inputs: Golden) -> torch.Tensor:
@@ -250,7 +257,7 @@ def test_what_inference_mode_has_seen_can_be_trained(create: Create, name: str, 
 @learners
 @pytest.mark.parametrize("classnames", [["cat"], [f"class {i}" for i in range(1000)], ["word " * 60]])
 def test_one_class_a_thousand_and_long_names(create: Create, name: str, classnames: list[str], inputs: Golden) -> None:
-    options = {"n_ctx": 4} if "n_ctx" in learner_options(name).model_fields else {}
+    options = {"n_ctx": 4} if "n_ctx" in _fields(name) else {}
     learner = create(name, classnames, **options)
     logits = learner(_images(learner, inputs))
     assert logits.shape == (len(_images(learner, inputs)), len(classnames))
@@ -273,8 +280,9 @@ def test_class_features_are_unit_vectors(create: Create, name: str) -> None:
 @learners
 def test_a_seed_means_the_same_prompts_and_leaves_the_global_state_alone(create: Create, name: str) -> None:
     state = torch.random.get_rng_state()
-    fields = learner_options(name).model_fields
-    at_random = {key: None for key in fields if key.startswith("ctx_init")}  # words start the same for every seed
+    at_random = {
+        key: None for key in _fields(name) if key.startswith("ctx_init")
+    }  # words start the same for every seed
     first, second, other = (create(name, seed=seed, **at_random) for seed in (1, 1, 2))
     assert torch.equal(torch.random.get_rng_state(), state)
     for key, value in first.state_dict().items():
@@ -308,14 +316,14 @@ def test_bad_class_names_get_one_line(create: Create, name: str, classnames: Any
 
 @learners
 def test_unknown_options_suggest_the_nearest(create: Create, name: str) -> None:
-    field = next(iter(learner_options(name).model_fields))
+    field = _fields(name)[0]
     with pytest.raises(UserError, match=f"did you mean '{field}'"):
         create(name, **{f"{field}x": 1})
 
 
 @learners
 def test_options_of_the_wrong_kind_name_the_option(create: Create, name: str) -> None:
-    field = next(iter(learner_options(name).model_fields))
+    field = _fields(name)[0]
     with pytest.raises(UserError, match=f"option {field}"):
         create(name, **{field: {"a": 1}})
 

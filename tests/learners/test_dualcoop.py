@@ -9,8 +9,10 @@ import torch
 from torch.nn import functional as F
 
 from clipprompt.backbone import Backbone
+from clipprompt.backbone._vision import resize_positions
 from clipprompt.errors import UserError
 from clipprompt.learners import create_learner, load_learner
+from clipprompt.learners._base import ImageFeatures
 from clipprompt.learners.dualcoop import DualCoOp
 from tests.conftest import Golden, assert_close
 from tests.learners._golden import FORWARD, check_gradients, take_five_steps
@@ -39,6 +41,24 @@ def variant(
 ) -> tuple[DualCoOp, torch.Tensor, Golden]:
     expected = golden(request.param)
     return _create(tiny_rn_backbone, texts, expected), inputs[VARIANTS[request.param]], expected
+
+
+def test_prompts_and_labels_are_the_golden_ones(variant: tuple[DualCoOp, torch.Tensor, Golden], inputs: Golden) -> None:
+    learner, images, expected = variant
+    assert torch.equal(expected["labels"], inputs["partial_rn_dualcoop"][: len(images)].long())
+    positive, negative = expected["tokenized_prompts"].long().chunk(2)
+    assert torch.equal(positive, negative)
+    around = [learner.backbone.text.embed_tokens(row[: row.argmax() + 1]) for row in positive]
+    start, suffix, ends = learner._prompts
+    for expected_row, row, end in zip(around, suffix, ends, strict=True):
+        assert torch.equal(torch.cat([start, row[: end + 1]]), torch.cat([expected_row[:1], expected_row[5:]]))
+
+
+def test_positions_match_golden(variant: tuple[DualCoOp, torch.Tensor, Golden]) -> None:
+    learner, images, expected = variant
+    positions = learner.backbone.model.visual.attnpool.positional_embedding
+    resized = resize_positions(positions, (4, 4), learner.backbone.vision.trunk(images).grid)
+    assert_close(resized[:, ::16], expected["attn_positional_embedding_every16"], FORWARD)
 
 
 def test_forward_matches_golden(variant: tuple[DualCoOp, torch.Tensor, Golden]) -> None:
@@ -76,7 +96,7 @@ def _plain_pair(learner: DualCoOp, images: torch.Tensor) -> torch.Tensor:
     return logits
 
 
-@pytest.mark.parametrize("options", [{}, {"class_specific": True}, {"ctx_init_neg": "not a photo of any"}])
+@pytest.mark.parametrize("options", [{}, {"class_specific": True}, {"ctx_init_neg": "not a photo of any"}], ids=str)
 def test_logits_equal_region_after_region(
     tiny_backbone: Backbone, texts: Texts, inputs: Golden, options: dict[str, Any]
 ) -> None:
@@ -124,8 +144,12 @@ def test_the_map_leaves_the_mean_token_out(tiny_rn_backbone: Backbone, texts: Te
     assert_close(cosines[2, 5], features.local[2, 6] @ learner.class_features().T, 1e-6)
 
 
-def test_unknown_labels_enter_no_loss_and_no_gradient(tiny_rn_backbone: Backbone, texts: Texts, inputs: Golden) -> None:
-    learner, labels = _create(tiny_rn_backbone, texts, class_specific=True), torch.full((4, 7), -1)
+@pytest.mark.parametrize("negative", [True, False])
+def test_unknown_labels_enter_no_loss_and_no_gradient(
+    tiny_rn_backbone: Backbone, texts: Texts, inputs: Golden, negative: bool
+) -> None:
+    learner = _create(tiny_rn_backbone, texts, class_specific=True, negative=negative, logit_scale=20.0)
+    labels = torch.full((4, 7), -1)
     labels[:, :3] = inputs["multilabels_rn"][:, :3].long()
     learner.loss(inputs["images_rn"], labels).backward()
     for parameter in learner.parameters():
@@ -149,3 +173,39 @@ def test_class_specific_contexts_go_with_their_classes(
 def test_the_longer_context_decides_what_fits(tiny_rn_backbone: Backbone, option: str) -> None:
     with pytest.raises(UserError, match="too long: with 60 context vectors"):
         create_learner("dualcoop", tiny_rn_backbone, ["word " * 20], n_ctx=4, **{option: "dog " * 60})
+
+
+def test_without_a_negative_prompt_the_positive_one_answers(
+    tiny_rn_backbone: Backbone, texts: Texts, inputs: Golden, golden: Callable[[str], Golden]
+) -> None:
+    both, alone = _create(tiny_rn_backbone, texts, golden("dualcoop")), _create(tiny_rn_backbone, texts, negative=False)
+    alone.load_state_dict({"ctx_pos": both.ctx_pos.detach()}, strict=True)
+    images = inputs["images_rn"]
+    assert_close(alone(images), both.pair_logits(images)[:, 1].detach(), 1e-6)
+    absent, present = alone.pair_logits(images).unbind(dim=1)
+    assert absent.abs().max() == 0
+    assert torch.equal(present, alone(images))
+    whole = 100 * alone.encode_images(images).global_ @ alone.class_features().T
+    assert_close(alone.image_logits(images).global_, whole.detach(), 1e-6)
+
+
+def test_loss_without_a_negative_prompt_matches_golden(
+    tiny_rn_backbone: Backbone, texts: Texts, golden: Callable[[str], Golden], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, expected = _create(tiny_rn_backbone, texts, negative=False, loss_weight=1.0), golden("losses_dualcoop")
+    logits = expected["x"].clone().requires_grad_()
+    name, features = "asl_sigmoid_positive_prompt_only", ImageFeatures(torch.empty(6, 0), torch.empty(6, 0, 0))
+    monkeypatch.setattr("clipprompt.learners._pair.local_pair_cosines", lambda *_: logits[:, None] / 100)
+    loss = learner.loss_from(features, expected["y01"])
+    loss.backward()
+    assert_close(loss, expected[f"{name}/value"], 1e-6)
+    assert logits.grad is not None
+    assert_close(logits.grad, expected[f"{name}/grad"], 1e-5)
+    # The original does not mask: its number for the same logits with unknown labels is another.
+    partial = learner.loss_from(features, expected["y_partial"])
+    assert abs(float(partial.detach() - expected["asl_sigmoid_unmasked_unknown_labels/value"])) > 1
+
+
+def test_words_for_a_prompt_that_is_not_learnt_are_refused(tiny_rn_backbone: Backbone, texts: Texts) -> None:
+    with pytest.raises(UserError, match="ctx_init_neg 'no photo of a' needs negative=True"):
+        _create(tiny_rn_backbone, texts, negative=False, ctx_init_neg="no photo of a")
