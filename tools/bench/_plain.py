@@ -43,7 +43,7 @@ def plain_step_in_parts(learner: Any, at_once: int) -> Callable[[Tensor, Tensor]
     The work of ``plain_loss`` and its backward pass, where the activations of all classes would not fit into memory.
     The softmax is over a part's classes, so the gradients are others, and cost the same.
     """
-    encode_images, texts = _image_side(learner), _Texts(learner)
+    encode_images, texts = _image_side(learner), Texts(learner, len(learner.ctx))
     parts = range(0, len(learner.classnames), at_once)
 
     def step(images: Tensor, labels: Tensor) -> None:
@@ -60,7 +60,7 @@ def plain_step_in_parts(learner: Any, at_once: int) -> Callable[[Tensor, Tensor]
 
 def _cocoop(learner: Any) -> Loss:
     """Images one after another, each with all class features of its own."""
-    encode_images, texts = _image_side(learner), _Texts(learner)
+    encode_images, texts = _image_side(learner), Texts(learner, len(learner.ctx))
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
         whole = encode_images(images)
@@ -93,26 +93,31 @@ def _promptsrc(learner: PromptSRC) -> Loss:
     return loss
 
 
-class _Texts:
-    """Class prompts at all positions: [start][ctx][name][.][end][padding]."""
+class Texts:
+    """Class prompts at all positions: [start][ctx][name][.][end][padding]; with ``copies``, all of them again."""
 
-    def __init__(self, learner: Any) -> None:
+    def __init__(self, learner: Any, n_ctx: int, copies: int = 1) -> None:
         backbone = learner.backbone
-        words = getattr(learner.options, "ctx_init", None) or " ".join(["X"] * len(learner.ctx))
-        names = [name.replace("_", " ") for name in learner.classnames]
+        words = getattr(learner.options, "ctx_init", None) or " ".join(["X"] * n_ctx)
+        names = [name.replace("_", " ") for name in learner.classnames] * copies
         tokens = backbone.tokenize([f"{words} {name}." for name in names]).to(backbone.device)
         self.model = backbone.model
         self.embedded = self.model.token_embedding(tokens)
         self.ends = tokens.argmax(dim=-1)
 
-    def part(self, start: int, stop: int) -> _Texts:
+    def part(self, start: int, stop: int) -> Texts:
         """Those of some of the classes."""
         part = copy.copy(self)
         part.embedded, part.ends = self.embedded[start:stop], self.ends[start:stop]
         return part
 
     def encode(self, context: Tensor, deep: Tensor | None = None) -> Tensor:
-        """Class features (C, E) with a context (n, d) in place of the first words, and (J-1, n, d) in deeper layers."""
+        """Class features (C, E) with a context in place of the first words.
+
+        Args:
+            context: (n, d), or each class's own (C, n, d).
+            deep: (J-1, n, d) for deeper layers.
+        """
         model = self.model
         states = _replaced(self.embedded, context) + model.positional_embedding
         for layer, block in enumerate(model.transformer.resblocks):
@@ -127,7 +132,7 @@ def _text_side(learner: Any) -> Callable[[], Tensor]:
     if not hasattr(learner, "ctx"):  # fixed class features, computed once
         fixed = learner.class_features().detach()
         return lambda: fixed
-    texts = _Texts(learner)
+    texts = Texts(learner, len(learner.ctx))
     return lambda: texts.encode(learner.ctx, getattr(learner, "deep_ctx", None))
 
 
@@ -162,4 +167,4 @@ def _encode_prompted(visual: Any, images: Tensor, prompts: Tensor, deep: Tensor 
 
 def _replaced(states: Tensor, context: Tensor) -> Tensor:
     own = context.expand(len(states), -1, -1)
-    return torch.cat([states[:, :1], own, states[:, 1 + len(context) :]], dim=1)
+    return torch.cat([states[:, :1], own, states[:, 1 + context.shape[-2] :]], dim=1)
