@@ -1,37 +1,128 @@
-"""What a run sees of a set with one class to each picture: the part train, or a few of each class that its seed draws.
+"""What a run sees of a labelled set: all of it, or what its settings and its seed choose.
 
-    ClassificationSet --draw(shots, train.seed, subset, class_split)--> train to learn from, val to select an epoch by
+    one class a picture    ClassificationSet --draw(shots, train.seed, subset, class_split)--> train, val
+    several                MultiLabelImages --learnt_labels(labels, subset, class_split, shots, known)--> train, val
 
 Nothing of the part test is looked at.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from clipprompt.config import DataConfig, RunConfig
+from clipprompt.datasets import load_dataset
 from clipprompt.datasets.classification.draw import Drawn, draw
 from clipprompt.datasets.classification.load import is_classification, load_classification, settle_pictures
+from clipprompt.datasets.classification.own import has_several_labels
 from clipprompt.datasets.images import MultiLabelImages
+from clipprompt.datasets.partial.learnt import learnt_labels
+from clipprompt.datasets.select import is_named, training_split
 from clipprompt.errors import UserError
+from clipprompt.learners import DenseLearner, learner_class
+
+
+class Seen(NamedTuple):
+    """What a run sees of a set.
+
+    Attributes:
+        train: to learn from, with the labels that are known.
+        val: to select an epoch by; None where nothing is selected, where other pictures are named for that, or where a
+            part of ``train`` is to be held out.
+        pool: all pictures that runs of other seeds, shares and shots see too.
+    """
+
+    train: MultiLabelImages
+    val: MultiLabelImages | None
+    pool: MultiLabelImages
+
+
+def see_images(config: RunConfig) -> Seen:
+    """The pictures and labels that a run learns from.
+
+    Raises:
+        UserError: if the set cannot be read, is a test split, has no part train, pictures of it are missing, or nothing
+            of it is chosen.
+    """
+    data = config.data
+    seen = _see_one_class(config) if is_drawn_from(data) else _see_several(config)
+    if data.keep_empty:
+        return seen
+    return seen._replace(train=seen.train.without_empty(), val=seen.val and seen.val.without_empty())
 
 
 def is_drawn_from(options: DataConfig) -> bool:
-    """Whether data are seen in parts: named sets with one class a picture are, others where a setting asks for it."""
-    asked = options.parts or options.shots is not None or options.subset != "all" or options.class_split > 0
-    return options.dataset is not None and (asked or is_classification(options.dataset.partition(":")[0]))
+    """Whether data have one class to a picture and are seen in parts: named ones are, others where it is asked for."""
+    if options.dataset is None:
+        return False
+    if options.parts or is_classification(options.dataset.partition(":")[0]):
+        return True
+    several = is_named(options.dataset) or options.dataset.lower().endswith(".json")
+    return chooses_pictures(options) and not several and not has_several_labels(options.dataset)
 
 
-def draw_images(config: RunConfig) -> tuple[MultiLabelImages, MultiLabelImages | None]:
-    """The pictures to learn from, and those to select an epoch by.
+def chooses_pictures(options: DataConfig) -> bool:
+    """Whether not all pictures or classes of the data are learnt from."""
+    return options.shots is not None or options.subset != "all" or options.class_split > 0
 
-    Returns:
-        Second, None where nothing is selected, where the configuration names other pictures for that, or where the set
-        has no part val; then a part of the first is to be held out, and a note says so.
 
-    Raises:
-        UserError: if the set cannot be read, is no such set, has no part train, or pictures of it are missing.
-    """
+def chooses_labels(options: DataConfig) -> bool:
+    """Whether not all labels of the data are known to the run."""
+    return options.known is not None or options.labels is not None
+
+
+def load_images(options: DataConfig, spec: str, classnames: Sequence[str] | None = None) -> MultiLabelImages:
+    """The training split of a set with all its pictures, those without a class too."""
+    return load_dataset(
+        training_split(spec),
+        options.images,
+        root=options.root,
+        classnames=classnames,
+        n_images=options.n_images,
+        skip_missing=options.skip_missing,
+    )
+
+
+def _selects(config: RunConfig) -> bool:
+    return config.train.select != "last" and config.data.validation is None
+
+
+def _see_several(config: RunConfig) -> Seen:
+    data = config.data
+    pool = load_images(data, str(data.dataset))
+    if not (chooses_labels(data) or chooses_pictures(data)):
+        return Seen(pool, None, pool)
+    learnt = learnt_labels(
+        pool,
+        seed=config.train.seed,
+        shots=data.shots,
+        known=data.known,
+        labels=data.labels,
+        subset=data.subset,
+        class_split=data.class_split,
+    )
+    return Seen(learnt.train, learnt.val if _selects(config) else None, pool)
+
+
+def _see_one_class(config: RunConfig) -> Seen:
+    """The labels of a drawn picture may be known in part too, by a method that asks for each class by itself."""
+    data, seed = config.data, config.train.seed
+    train, val = _draw(config)
+    if not chooses_labels(data):
+        return Seen(train, val, train)
+    if not issubclass(learner_class(config.method), DenseLearner):
+        raise UserError(
+            f"{config.method} learns which one class a picture has, and of {data.dataset} that says all its labels: "
+            "draw fewer pictures with data.shots, or leave out data.known and data.labels"
+        )
+    known = learnt_labels(train, seed=seed, known=data.known, labels=data.labels).train
+    return Seen(known, val and learnt_labels(val, seed=seed, known=data.known).train, train)
+
+
+def _draw(config: RunConfig) -> tuple[MultiLabelImages, MultiLabelImages | None]:
     data, train = config.data, config.train
-    selects = train.select != "last" and data.validation is None
+    selects = _selects(config)
     found = load_classification(_name(data), data.root, data.images, ("train", "val") if selects else ("train",))
     drawn = draw(found, data.shots, train.seed, data.subset, data.class_split)
     how = "all" if data.shots is None else f"{data.shots} of each class by seed {train.seed}"

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from clipprompt.config import DataConfig, RunConfig
-from clipprompt.datasets import MultiLabelImages, load_dataset
+from clipprompt.config import RunConfig
+from clipprompt.datasets import MultiLabelImages
 from clipprompt.datasets.images import ABSENT, PRESENT
-from clipprompt.datasets.select import training_split
+from clipprompt.datasets.partial.known import never_present
+from clipprompt.datasets.partial.label_file import write_labels
 from clipprompt.errors import UserError
 from clipprompt.features.cache import Ints
-from clipprompt.learners import Learner
+from clipprompt.learners import Learner, PairLearner, learner_class
 from clipprompt.training._unreadable import find_unreadable, without
 from clipprompt.training.data import TrainingData, split_by_class, split_validation
-from clipprompt.training.drawn_images import draw_images, is_drawn_from
+from clipprompt.training.drawn_images import chooses_labels, is_drawn_from, load_images, see_images
 from clipprompt.training.encoded_views import encode_views
 from clipprompt.training.image_data import ImageData, Pictures
 from clipprompt.training.run_folder import RunFolder
 from clipprompt.training.source import Prepared, Say
+
+LABELS = "labels.jsonl"
+"""In a run folder, the labels that were known of the pictures that it learnt from, where not all of them were."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,15 @@ class LabelledImages:
     """A labelled set to train on.
 
     Attributes:
-        images: the set.
-        validation: another one, whose columns are the same classes; None to hold out a part.
+        images: to learn from, with the labels that are known.
+        validation: others, whose columns are the same classes; None to hold out a part.
+        pool: all pictures that runs of other seeds, shares and shots see too, whose features they share; None for those
+            that this one sees.
     """
 
     images: MultiLabelImages
     validation: MultiLabelImages | None = None
+    pool: MultiLabelImages | None = None
 
     @property
     def classnames(self) -> tuple[str, ...]:
@@ -60,7 +67,7 @@ class LabelledImages:
 
     def n_trained_on(self, config: RunConfig) -> int:
         """Pictures that are left where a part of them is held out."""
-        return len(self._split(config)[0][0])
+        return len(self.split(config)[0][0])
 
     def fingerprint(self) -> str:
         """A short hash of class names, labels, and the names and sizes of the files; no file is read."""
@@ -83,11 +90,13 @@ class LabelledImages:
         unreadable = find_unreadable(sets, config.data, run, stop)
         for message in (skipped := tuple(f"{message}; it is left out" for _, _, message in unreadable)):
             tell(message)
-        train, held = (without(samples, name, unreadable) for samples, name in self._split(config))
+        train, held = (without(samples, name, unreadable) for samples, name in self.split(config))
         if not len(train):
             raise UserError(f"{self.images.name}: none of its {len(self.images)} pictures can be read")
         if config.train.select != "last" and not len(held):
             raise UserError(f"{self.images.name}: no picture is left to select an epoch by; give data.validation=DATA")
+        if run.writes and chooses_labels(config.data):
+            write_labels(self.images, run.path / LABELS)
         data = _encoded(learner, Pictures(self.images, train), config, run, stop)
         validation = None
         if config.train.select != "last":
@@ -99,7 +108,7 @@ class LabelledImages:
         )
         return Prepared(data, validation, skipped)
 
-    def _split(self, config: RunConfig) -> tuple[tuple[Ints, str], tuple[Ints, str]]:
+    def split(self, config: RunConfig) -> tuple[tuple[Ints, str], tuple[Ints, str]]:
         """Numbers of the pictures for training and for validation, each with the set that they are of."""
         every = np.arange(len(self.images))
         if config.train.select == "last":
@@ -124,36 +133,56 @@ def load_labelled_images(config: RunConfig) -> LabelledImages:
     options = config.data
     if options.dataset is None:
         raise UserError("no training data: give --dataset DATA, such as a folder of class folders, or mini:train")
-    if is_drawn_from(options):
-        images, validation = draw_images(config)
-    else:
-        images, validation = _load(options, options.dataset), None
-    if not (images.targets == ABSENT).any():
-        names = ", ".join(images.classnames[:3])
-        raise UserError(f"{images.name}: every picture has every class ({names}), so there is nothing to tell apart")
-    if absent := [images.classnames[i] for i in np.flatnonzero(~(images.targets == PRESENT).any(axis=0))]:
+    images, validation, pool = see_images(config)
+    _check_told_apart(images, config.method)
+    if absent := never_present(images):
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-        images = images.with_notes(f"{images.name} has no picture of {', '.join(absent[:5])}{more}")
+        known = " known to be" if chooses_labels(options) else ""
+        images = images.with_notes(f"{images.name} has no picture{known} of {', '.join(absent[:5])}{more}")
     if options.validation is not None:
-        validation = _load(options, options.validation, images.classnames)
-        if is_drawn_from(options):  # of other classes
+        validation = load_images(options, options.validation, images.classnames)
+        if is_drawn_from(options) or not options.keep_empty:  # the former has pictures of other classes
             validation = validation.without_empty()
         if n_shared := len(set(images.items) & set(validation.items)):
             shared = f"{n_shared:,} pictures of data.validation={options.validation}"
             raise UserError(f"{shared} are trained on; name other ones")
-    return LabelledImages(images, validation)
+    return LabelledImages(images, validation, pool)
 
 
-def _load(options: DataConfig, spec: str, classnames: Sequence[str] | None = None) -> MultiLabelImages:
-    return load_dataset(
-        training_split(spec),
-        options.images,
-        root=options.root,
-        classnames=classnames,
-        n_images=options.n_images,
-        keep_empty=options.keep_empty,
-        skip_missing=options.skip_missing,
-    )
+def held_out_images(config: RunConfig) -> MultiLabelImages | None:
+    """The pictures by which an epoch of a run was selected, with the labels that the run knew.
+
+    Args:
+        config: of the run, as its folder has it.
+
+    Returns:
+        None where the last epoch was kept, or no picture was learnt from.
+
+    Raises:
+        UserError: if the data cannot be read, or are no longer those of the run.
+    """
+    if config.train.select == "last" or config.data.dataset is None or config.train.epochs == 0:
+        return None
+    found = load_labelled_images(config)
+    recorded = config.data.fingerprint
+    if recorded is not None and recorded.rpartition("+")[2] != found.fingerprint():
+        raise UserError(f"{config.data.dataset} is not what was learnt from: its pictures or labels have changed since")
+    _, (held, name) = found.split(config)
+    return (found.validation if name == "validation" and found.validation else found.images).subset(held.tolist())
+
+
+def _check_told_apart(images: MultiLabelImages, method: str) -> None:
+    """Refuses labels of which nothing is absent."""
+    if (images.targets == ABSENT).any():
+        return
+    if (images.targets == PRESENT).all():
+        names = ", ".join(images.classnames[:3])
+        raise UserError(f"{images.name}: every picture has every class ({names}), so there is nothing to tell apart")
+    if not issubclass(learner_class(method), PairLearner):
+        raise UserError(
+            f"{images.name}: no class is known to be absent from a picture, and {method} learns by telling classes "
+            "apart; let more labels be known, or take a method that asks for each class by itself, such as dualcoop"
+        )
 
 
 def is_single_label(images: MultiLabelImages) -> bool:
