@@ -8,7 +8,7 @@ from clipprompt.evaluation.combine import MERGE, asked_of, check_weights, ensemb
 from clipprompt.evaluation.measures import THRESHOLD, Measures, measure, sigmoid
 from clipprompt.evaluation.metrics import ScoreMatrix
 from clipprompt.evaluation.normalise import TRANSDUCTIVE, normalise
-from clipprompt.evaluation.scores import Scores
+from clipprompt.evaluation.scores import ENSEMBLE, Scores
 
 
 class Evaluated(Measures):
@@ -54,7 +54,9 @@ def evaluate_scores(
     matrices = [normalise(matrix, how) for _, matrix in picked]
     name, matrix = picked[0][0], matrices[0]
     alone = len(files) == 1
-    probabilities = _probabilities(files[0], name, merge, matrix) if alone and how == "none" else None
+    header = files[0].header
+    as_scored = alone and how == "none" and header.get("scores") != ENSEMBLE
+    probabilities = _probabilities(files[0], name, merge, matrix) if as_scored else None
     numbers = measure(matrix if alone else ensemble(matrices, shares), files[0].targets, probabilities, threshold)
     merged_here = name == "merged" and (merge is not None or "merged" not in files[0].by_branch)
     return {
@@ -62,7 +64,7 @@ def evaluate_scores(
         "branch": name,
         "merge": (MERGE if merge is None else merge) if merged_here else None,
         "normalise": how,
-        "transductive": how in TRANSDUCTIVE or not alone,
+        "transductive": how in TRANSDUCTIVE or not alone or header.get("transductive") is True,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,20 +26,28 @@ def zero_shot_rows(backbone: Backbone, classnames: Sequence[str]) -> list[Row]:
     return rows
 
 
-def load_rows(prompts: Sequence[str], backbone: Backbone, classnames: Sequence[str]) -> list[Row]:
+def load_rows(
+    prompts: Sequence[str],
+    backbone: Backbone | Callable[[Path], Backbone],
+    classnames: Sequence[str],
+    option: str = "--prompts ",
+) -> list[Row]:
     """Saved prompts with other class names.
 
     Args:
         prompts: run folders, or ``NAME=FOLDER``. Folders with one name are runs of one row (such as three seeds).
             Without a name, the row is the method's; when several folders hold one method, their own names are added.
-        backbone: the CLIP to use.
+        backbone: the CLIP to use, or what finds it for a folder.
         classnames: of the images that will be scored.
+        option: of the command line that they were given with, for errors.
 
     Raises:
         UserError: for a folder that holds no prompt, or one that does not fit the backbone or the classes.
     """
-    named = [split_name(text) for text in prompts]
-    learners = [load_learner(folder, backbone, classnames) for _, folder in named]
+    named = [split_name(text, option) for text in prompts]
+    learners = [
+        load_learner(folder, backbone(folder) if callable(backbone) else backbone, classnames) for _, folder in named
+    ]
     times = Counter(learner.name for (name, _), learner in zip(named, learners, strict=True) if not name)
     rows = []
     for (name, folder), learner in zip(named, learners, strict=True):
@@ -49,8 +57,12 @@ def load_rows(prompts: Sequence[str], backbone: Backbone, classnames: Sequence[s
     return rows
 
 
-def split_name(text: str) -> tuple[str, Path]:
+def split_name(text: str, option: str = "--prompts ") -> tuple[str, Path]:
     """``NAME=FOLDER`` or ``FOLDER`` as (name, folder); a folder that has an equals sign in its name is still found.
+
+    Args:
+        text: as it was given.
+        option: that it was given with, for errors.
 
     Raises:
         UserError: if there is no such folder.
@@ -59,7 +71,7 @@ def split_name(text: str) -> tuple[str, Path]:
     if not equals or Path(text).exists():
         name, folder = "", text
     if not folder or not Path(folder).is_dir():
-        raise UserError(f"--prompts {text}: there is no folder {folder!r}")
+        raise UserError(f"{option}{text}: there is no folder {folder!r}")
     return name.strip(), Path(folder)
 
 

@@ -30,6 +30,8 @@ from clipprompt.evaluation.metrics import ScoreMatrix, check_pairs
 from clipprompt.files import replace_file
 
 FORMAT = 1
+ENSEMBLE = "ensemble"
+"""What a header says of ``scores`` that are a weighed sum, and so neither logits nor probabilities."""
 # What reports read of a header; each may also be null.
 _KINDS = {
     **dict.fromkeys(("method", "variant", "dataset", "split_hash", "backbone", "pretrained", "precision"), str),

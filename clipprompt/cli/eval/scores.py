@@ -91,7 +91,7 @@ def scores(
     check_request(output_format, metrics, threshold, normalise, plot, per_class=per_class)
     check_branches([] if branch is None else [branch])
     records = evaluate_files(
-        files, branch=branch, merge=merge, how=normalise, weights=_parse_weights(weights), threshold=threshold
+        files, branch=branch, merge=merge, how=normalise, weights=parse_weights(weights), threshold=threshold
     )
     _show(records, output_format, metrics)
     if per_class is not None:
@@ -100,7 +100,12 @@ def scores(
         plot_average_precision(records, plot)
 
 
-def _parse_weights(text: str | None) -> list[float] | None:
+def parse_weights(text: str | None) -> list[float] | None:
+    """The numbers of ``--weights``; None where it was not given.
+
+    Raises:
+        UserError: for what is no list of numbers.
+    """
     from clipprompt.errors import UserError
 
     if text is None:
