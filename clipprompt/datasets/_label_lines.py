@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from clipprompt.datasets._checks import plain_name, read_utf8
+from clipprompt.datasets._checks import read_utf8
 from clipprompt.datasets._label_entries import (
     LABEL_COLUMNS,
     SPLIT_COLUMN,
@@ -51,8 +51,7 @@ def _known_of(path: Path, line: int, record: Mapping[str, object]) -> dict[str, 
     if both := sorted({*LABEL_COLUMNS, "classname"} & record.keys()):
         raise UserError(f"{path}, line {line}: has both {both[0]!r} and 'present' or 'absent'; keep one of them")
     lists = {key: _names(path, line, key, record.get(key, [])) for key in _KNOWN}
-    present, absent = (set(map(plain_name, names)) for names in lists.values())
-    if both := sorted(present & absent):
+    if both := sorted(set(lists["present"]) & set(lists["absent"])):
         raise UserError(f"{path}, line {line}: class {both[0]!r} is both present and absent; it can be one of them")
     return {name: value for key, value in _KNOWN.items() for name in lists[key]}
 

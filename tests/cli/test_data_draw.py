@@ -102,7 +102,8 @@ def test_a_wrong_option_is_named_in_one_line(options: list[str], message: str) -
     ("dataset", "message"),
     [
         ("caltech101", "caltech101 needs --root, the folder that holds caltech-101"),
-        ("voc2007", "voc2007 has several classes to a picture"),
+        ("voc2007", "voc2007:trainval needs --root, the folder that holds VOCdevkit"),
+        ("voc2007:test", "'voc2007:test' is a test split, and nothing is learnt or selected on one"),
         ("caltech101:train", "'caltech101:train' is one part of a set, and here the whole of it is meant; give c"),
         ("./photos:val", "'./photos:val' is one part of a set, and here the whole of it is meant; give ./photos"),
         ("caltech-101", "unknown set 'caltech-101' (did you mean 'caltech101'?)"),

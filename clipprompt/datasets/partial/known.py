@@ -11,18 +11,37 @@ A single positive: of every picture one of its present classes is kept, and ever
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from clipprompt.datasets.images import PRESENT, UNKNOWN, MultiLabelImages
-from clipprompt.errors import UserError
+from clipprompt.errors import UserError, nearest
 
-SINGLE_POSITIVE = "single-positive"
+SINGLE_POSITIVE: Final = "single-positive"
 Known = float | Literal["single-positive"]
 """What is known: a share of all labels, or one present label of each picture."""
+_ALLOWED = f"give one above 0 and up to 1, such as 0.1, or {SINGLE_POSITIVE}"
 _SHARE, _POSITIVE = 1, 2  # streams of a seed; that of shots is 3
+
+
+def parse_known(text: str) -> Known:
+    """What a user writes for it: ``0.1`` or ``single-positive``.
+
+    Raises:
+        UserError: if it is neither a share above 0 and up to 1 nor ``single-positive``.
+    """
+    word = text.strip().lower()
+    if word == SINGLE_POSITIVE:
+        return SINGLE_POSITIVE
+    try:
+        share = float(word)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UserError(f"known {text!r} is no share of the labels{nearest(word, [SINGLE_POSITIVE])}; {_ALLOWED}")
+    return share
 
 
 def draw_known(images: MultiLabelImages, share: float, seed: int) -> MultiLabelImages:
@@ -37,8 +56,7 @@ def draw_known(images: MultiLabelImages, share: float, seed: int) -> MultiLabelI
         UserError: for another share or seed.
     """
     if not 0 < share <= 1:
-        allowed = f"give one above 0 and up to 1, such as 0.1, or {SINGLE_POSITIVE}"
-        raise UserError(f"known={share:g} is no share of the labels; {allowed}")
+        raise UserError(f"known={share:g} is no share of the labels; {_ALLOWED}")
     drawn = seeded(seed, _SHARE).random(images.targets.shape)
     return _keep(images, drawn < share, f"{share:g}")
 

@@ -95,24 +95,25 @@ def _file_and_codes(spec: str | Path) -> tuple[Path, str]:
 def _from_table(path: Path, columns: Sequence[str], entries: Sequence[Entry], images: MultiLabelImages) -> GivenLabels:
     if not entries:
         raise UserError(f"{path} lists no image")
-    column_of = _columns_of(images)
-    known = {name: column_of.get(_joined(name)) for entry in entries for name in entry.labels}
+    of_class = {_joined(name): column for column, name in enumerate(images.classnames)}
+    column_of = {name: of_class.get(_joined(name), -1) for name in {name for entry in entries for name in entry.labels}}
     values = np.full((len(entries), len(images.classnames)), UNKNOWN, dtype=np.int8)
     for row, entry in enumerate(entries):
         if not columns:
             values[row] = entry.unnamed
-        for name, value in entry.labels.items():
-            if (column := known[name]) is None:
-                hint = nearest(plain_name(name), map(plain_name, images.classnames))
-                raise UserError(f"{path}, line {entry.line}: {printable(name)!r} is no class of {images.name}{hint}")
-            values[row, column] = value
-        if len({known[name] for name in entry.labels}) < len(entry.labels):
-            raise UserError(f"{path}, line {entry.line}: names a class twice, in two spellings; keep one of them")
+        values[row, _columns(path, entry, column_of, images)] = list(entry.labels.values())
     return GivenLabels([entry.line for entry in entries], [entry.path for entry in entries], values)
 
 
-def _columns_of(images: MultiLabelImages) -> Mapping[str, int]:
-    return {_joined(name): column for column, name in enumerate(images.classnames)}
+def _columns(path: Path, entry: Entry, column_of: Mapping[str, int], images: MultiLabelImages) -> list[int]:
+    named = [column_of[name] for name in entry.labels]
+    if -1 in named:
+        name = list(entry.labels)[named.index(-1)]
+        hint = nearest(plain_name(name), map(plain_name, images.classnames))
+        raise UserError(f"{path}, line {entry.line}: {printable(name)!r} is no class of {images.name}{hint}")
+    if len(set(named)) < len(named):
+        raise UserError(f"{path}, line {entry.line}: names a class twice, in two spellings; keep one of them")
+    return named
 
 
 def _joined(name: str) -> str:
