@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 from clipprompt.printable import printable
 from clipprompt.reports.protocols.columns import AVERAGE, NOTHING_LEARNT, SHARES, learns
+from clipprompt.reports.protocols.comparable import Record
 from clipprompt.reports.protocols.rows import MethodRow, ProtocolTable
 
-_MAP = "mAP: the mean of the classes' average precision"
-_UNKNOWN = "; labels that are unknown in the test pictures (VOC's difficult objects) count nowhere"
+_MAP = "mAP: the mean of the classes' average precision; test labels that are unknown{} count nowhere"
+_DIFFICULT = ", such as VOC's difficult objects,"
 _SEEN = (
     "seen: the classes that were learnt; unseen: the others by themselves; all: both at once (generalised zero-shot)"
 )
@@ -20,7 +21,7 @@ _F1 = "F1@3: of the 3 best labels of every picture, over all pictures and classe
 
 def describe_multilabel(table: ProtocolTable) -> Iterator[str]:
     """The notes on measures, columns, ensembles and held-out pictures."""
-    yield _MAP + _UNKNOWN
+    yield _MAP.format(_DIFFICULT if any(name.startswith("voc") for name in table.datasets) else "")
     if table.protocol == "multilabel-zero-shot":
         yield from (_SEEN, _F1)
     if table.protocol == "partial-label":
@@ -46,9 +47,15 @@ def _weights(row: MethodRow) -> str:
     of_members = zip(*(record["weights"] for record in row.records), strict=True)
     ranges = [_range(list(values)) for values in of_members]
     members = row.records[0]["members"]
-    rules = sorted({re.sub(r" \(.*\)$", "", record["weights_by"] or "") for record in row.records} - {""})
+    rules = sorted({re.sub(r" \(.*\)$", "", _rule(record, "weights_by")) for record in row.records} - {""})
     chosen = f" ({'; '.join(rules)})" if rules else ""
     return ", ".join(f"{share} of {name}" for share, name in zip(ranges, members, strict=True)) + chosen
+
+
+def _rule(record: Record, key: str) -> str:
+    """By what something was chosen, in the same words for all sets."""
+    names = {record["dataset"], record["trained_on"]} - {None}
+    return re.sub(rf" ({'|'.join(map(re.escape, names))}):", " {dataset}:", record[key] or "")
 
 
 def _range(values: list[float]) -> str:
@@ -61,7 +68,7 @@ def _kept_epochs(table: ProtocolTable) -> Iterator[str]:
     rules: dict[str, list[str]] = defaultdict(list)
     for row in table.rows:
         for record in row.records:
-            known = rules[record["selection"]]
+            known = rules[_rule(record, "selection")]
             if learns(record) and not record["members"] and row.label not in known:
                 known.append(row.label)
     told = [f"{rule} ({', '.join(labels)})" for rule, labels in sorted(rules.items()) if labels]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from clipprompt.reports.render.grid import PAPER, Cell, Grid, Line, transposed
 
@@ -13,10 +14,20 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-_SIGNS = (" ± ", "±")
-_GAP, _INDENT = 2, 2
+_INDENT = 2
 _LABEL, _WORD = 18, 14
 """Labels and words of titles have at least so much room before anything is folded, if they need it."""
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What is before a deviation, and how many spaces are between columns."""
+
+    sign: str
+    gap: int = 2
+
+
+_WIDE, _NARROW, _BELOW = _Form(" ± "), _Form("±"), _Form("\n±", gap=1)
 
 
 @dataclass(frozen=True)
@@ -30,33 +41,34 @@ class TerminalGrid:
         from rich.text import Text
 
         yield Text(f"{self.grid.caption}\n", style="bold")
-        fitting, sign = _fitted(self.grid, options.max_width)
-        for part in _parts(fitting, sign, options.max_width):
-            yield _table(part, sign, options.max_width)
+        fitting, form = _fitted(self.grid, options.max_width)
+        for part in _parts(fitting, form, options.max_width):
+            yield _table(part, form, options.max_width)
             yield Text("")
         for note in self.grid.notes:
             yield Text(note, style="dim")
 
 
-def _fitted(grid: Grid, width: int) -> tuple[Grid, str]:
+def _fitted(grid: Grid, width: int) -> tuple[Grid, _Form]:
     """The grid that fits, or has the fewest parts, and how deviations are written.
 
-    Methods are in columns where sets have no room.
+    Of many columns, such as shares of labels, deviations stand below their numbers. Methods are in columns where sets
+    have no room.
     """
-    shapes = [grid, *([transposed(grid)] if not grid.kind else [])]
-    for shape in shapes:
-        for sign in _SIGNS:
-            if _least_label(shape) + _room(_widths(shape, sign)) <= width:
-                return shape, sign
-    return min(reversed(shapes), key=lambda shape: len(list(_parts(shape, _SIGNS[-1], width)))), _SIGNS[-1]
+    forms = (_WIDE, _NARROW, _BELOW) if grid.kind else (_WIDE, _NARROW)
+    shapes = [(shape, form) for shape in [grid, *([] if grid.kind else [transposed(grid)])] for form in forms]
+    for shape, form in shapes:
+        if _least_label(shape) + _room(_widths(shape, form), form) <= width:
+            return shape, form
+    return min(reversed(shapes), key=lambda pair: len(list(_parts(pair[0], pair[1], width))))
 
 
-def _parts(grid: Grid, sign: str, width: int) -> Iterator[Grid]:
+def _parts(grid: Grid, form: _Form, width: int) -> Iterator[Grid]:
     """The grid, or as many columns of it at a time as there is room for."""
-    widths, start = _widths(grid, sign), 0
+    widths, start = _widths(grid, form), 0
     while start < len(widths):
         end = start + 1
-        while end < len(widths) and _least_label(grid) + _room(widths[start : end + 1]) <= width:
+        while end < len(widths) and _least_label(grid) + _room(widths[start : end + 1], form) <= width:
             end += 1
         yield _columns(grid, start, end)
         start = end
@@ -70,19 +82,19 @@ def _columns(grid: Grid, start: int, end: int) -> Grid:
     return replace(grid, columns=grid.columns[start:end], blocks=blocks)
 
 
-def _widths(grid: Grid, sign: str) -> list[int]:
+def _widths(grid: Grid, form: _Form) -> list[int]:
     cells = zip(*(line.cells for block in grid.blocks for line in block.lines), strict=True)
     return [
         max(
-            *(len(cell.text(sign=sign)) for cell in column),
+            *(len(line) for cell in column for line in cell.text(sign=form.sign).split("\n")),
             *(min(len(word), _WORD) for word in _head(title, grid).split()),
         )
         for title, column in zip(grid.columns, cells, strict=True)
     ]
 
 
-def _room(widths: Sequence[int]) -> int:
-    return sum(_GAP + width for width in widths)
+def _room(widths: Sequence[int], form: _Form) -> int:
+    return sum(form.gap + width for width in widths)
 
 
 def _longest_label(grid: Grid) -> int:
@@ -95,25 +107,36 @@ def _least_label(grid: Grid) -> int:
     return min(_longest_label(grid), _LABEL)
 
 
-def _table(grid: Grid, sign: str, width: int) -> Table:
+def _table(grid: Grid, form: _Form, width: int) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    widths = _widths(grid, sign)
-    label_width = max(min(_longest_label(grid), width - _room(widths)), _least_label(grid))
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column(Text(grid.corner), width=label_width, overflow="fold", vertical="bottom")
+    widths = _widths(grid, form)
+    label_width = max(min(_longest_label(grid), width - _room(widths, form)), _least_label(grid))
+    # Between two columns the box has a space of its own.
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, form.gap - 1, 0, 0), pad_edge=False)
+    vertical: Literal["top", "bottom"] = "top" if form is _BELOW else "bottom"
+    table.add_column(Text(grid.corner), width=label_width, overflow="fold", vertical=vertical)
     for title, wide in zip(grid.columns, widths, strict=True):
-        table.add_column(Text(_head(title, grid)), width=wide, justify="right", overflow="fold", vertical="bottom")
+        table.add_column(Text(_head(title, grid)), width=wide, justify="right", overflow="fold", vertical=vertical)
     for block in grid.blocks:
         if block.heading:
             table.add_row(Text(block.heading, style="bold"))
         for line in block.lines:
-            label = Text(line.label, style="dim" if line.is_printed else "")
-            table.add_row(Padding(label, (0, 0, 0, _INDENT if grid.kind else 0)), *_cells(line, sign))
+            indent = _INDENT if grid.kind else 0
+            label = Text(_folded(line.label, label_width - indent), style="dim" if line.is_printed else "")
+            table.add_row(Padding(label, (0, 0, 0, indent)), *_cells(line, form.sign))
     return table
+
+
+def _folded(label: str, width: int) -> str:
+    """The name of an ensemble is folded behind a plus; any other as it comes."""
+    lines = [""]
+    for part in re.split(r"(?<=\+)", label):
+        lines += [part] if lines[-1] and len(lines[-1] + part) > width else [lines.pop() + part]
+    return "\n".join(lines)
 
 
 def _head(title: str, grid: Grid) -> str:

@@ -167,7 +167,7 @@ def test_every_number_is_shown_at_any_width(records: Records, width: int) -> Non
     text = io.StringIO()
     Console(file=text, width=width).print(rich_tables(tables, published=False))
     numbers = [f"{number.mean:.1f}" for table in tables for row in table.rows for number in row.numbers.values()]
-    shown = re.findall(r"(?<![±\d] )(?<![±\d])\d+\.\d", text.getvalue())
+    shown = re.findall(r"(?<!± )(?<![±\d.])\d+\.\d", text.getvalue())
     assert sorted(shown) == sorted(numbers)
 
 
