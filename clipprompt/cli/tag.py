@@ -219,4 +219,7 @@ def _writer(kind: str, tagger: Tagger, threshold: str | None, output: Path | Non
         "backbone": f"{backbone.name} {backbone.pretrained or ''}".strip(),
         "threshold": threshold or ("auto" if calibrated else "none"),
     }
-    return tag_writer(kind, labels=tagger.labels, facts=facts, probabilities=calibrated, width=width)
+    if tagger.calibration is not None and tagger.calibration.certainty is not None:
+        facts["certainty"] = f"{100 * tagger.calibration.certainty:g} %"
+    answers = tagger.bands is not None
+    return tag_writer(kind, labels=tagger.labels, facts=facts, probabilities=calibrated, answers=answers, width=width)

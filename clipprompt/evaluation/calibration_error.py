@@ -9,12 +9,34 @@ that of yes, as for a binary classifier: all pairs share the bins, so frequent c
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 
 from clipprompt.errors import UserError
 from clipprompt.evaluation.metrics import ScoreMatrix, TargetMatrix, check_pairs
 
 N_BINS = 15
+
+
+class Reliability(NamedTuple):
+    """All known pairs in bins of equal width, (n_bins,) each.
+
+    Attributes:
+        counts: pairs in each.
+        positives: those of them that are present.
+        probabilities: the sum of their probabilities.
+    """
+
+    counts: npt.NDArray[np.int64]
+    positives: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error in 0..1: n_b / n x |share - mean| = |positives - probabilities| / n."""
+        return float(np.abs(self.positives - self.probabilities).sum() / self.counts.sum())
 
 
 def calibration_error(probabilities: ScoreMatrix, targets: TargetMatrix, n_bins: int = N_BINS) -> float:
@@ -31,6 +53,11 @@ def calibration_error(probabilities: ScoreMatrix, targets: TargetMatrix, n_bins:
     Raises:
         UserError: if the shapes differ, a value is not a probability, or no label is known.
     """
+    return reliability(probabilities, targets, n_bins).error
+
+
+def reliability(probabilities: ScoreMatrix, targets: TargetMatrix, n_bins: int = N_BINS) -> Reliability:
+    """The bins of :func:`calibration_error`; arguments and errors are its own."""
     check_pairs(probabilities, targets)
     known = targets != -1
     chosen, positive = probabilities[known].astype(np.float64), targets[known] == 1
@@ -40,6 +67,8 @@ def calibration_error(probabilities: ScoreMatrix, targets: TargetMatrix, n_bins:
         raise UserError(f"probabilities lie in 0..1; these go from {chosen.min():g} to {chosen.max():g}")
     inner_edges = np.linspace(0, 1, n_bins + 1)[1:-1]
     bins = np.digitize(chosen, inner_edges, right=True)
-    # n_b / n x |share - mean| = |sum of positives - sum of probabilities| / n
-    gaps = np.bincount(bins, weights=positive - chosen, minlength=n_bins)
-    return float(np.abs(gaps).sum() / chosen.size)
+    return Reliability(
+        np.bincount(bins, minlength=n_bins),
+        np.bincount(bins, weights=positive, minlength=n_bins),
+        np.bincount(bins, weights=chosen, minlength=n_bins),
+    )

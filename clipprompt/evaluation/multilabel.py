@@ -176,12 +176,18 @@ def measure_rows(
     """
     if branches and not any(branch in scores.by_branch for scores in scored.scores for branch in branches):
         raise UserError(f"no row has a branch {' or '.join(branches)}; all have global")
+    for row, scores, branch in measured(scored, branches):
+        numbers = evaluate_scores([scores], branch=branch, how=how, threshold=threshold)
+        name = title(row.learner.name, branch, row.variant)
+        yield MultiLabelRecord(**scored.facts, row=name, **_facts(row), **numbers)
+
+
+def measured(scored: ScoredRows, branches: Sequence[str] | None = None) -> Iterator[tuple[Row, Scores, str]]:
+    """The rows with the branches that :func:`measure_rows` measures, in its order."""
     for row, scores in zip(scored.rows, scored.scores, strict=True):
         for branch in branches or ("global", "local" if row.learner.branch == "local" else "merged"):
             if branch in scores.by_branch:
-                numbers = evaluate_scores([scores], branch=branch, how=how, threshold=threshold)
-                name = title(row.learner.name, branch, row.variant)
-                yield MultiLabelRecord(**scored.facts, row=name, **_facts(row), **numbers)
+                yield row, scores, branch
 
 
 def check_branches(branches: Sequence[str]) -> None:

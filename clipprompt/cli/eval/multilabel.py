@@ -21,6 +21,8 @@ DATASET = (
     "FILE.csv, .tsv or .jsonl (labels), or mini:test (drawn scenes)"
 )
 
+_MOST_PANELS = 6
+
 
 def multilabel(
     dataset: Annotated[str, typer.Option("--dataset", "-d", metavar="DATA", help=DATASET, show_default=False)],
@@ -62,6 +64,12 @@ def multilabel(
     output_format: Format = "table",
     metrics: Metrics = "all",
     plot: Plot = None,
+    reliability: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="draw how often probabilities come true, at most 6 rows; ends in .png, .pdf or .svg"
+        ),
+    ] = None,
     per_class: PerClass = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="write the records as JSON lines")
@@ -111,9 +119,11 @@ def multilabel(
     from clipprompt.evaluation.rows import load_rows, zero_shot_rows
     from clipprompt.evaluation.scoring import is_cacheable
     from clipprompt.features.image_cache import default_cache_folder
+    from clipprompt.reports.multilabel.summary import describe
 
     files = {"per_class": per_class, "output": output, "save_predictions": save_predictions}
     check_request(output_format, metrics, threshold, normalise, plot, **files)
+    _check_reliability(reliability, normalise)
     check_branches(branch or [])
     _check_one_row(save_predictions, prompts or [])
     paper = _published_name(published, dataset, classes)
@@ -143,6 +153,8 @@ def multilabel(
     show_records(records, output_format, _published_rows(paper, model.name), metrics)
     _say_provenance(scored)
     _write(records, scored, plot, per_class, output, save_predictions)
+    if reliability is not None:
+        _draw_reliability(scored, branch, describe(records), reliability)
     raise typer.Exit(1 if scored.skipped else 0)
 
 
@@ -151,6 +163,19 @@ def _check_one_row(save_predictions: Path | None, prompts: list[str]) -> None:
 
     if save_predictions is not None and len(prompts) > 1:
         raise UserError(f"--save-predictions {save_predictions} holds one row, but there are {len(prompts)} --prompts")
+
+
+def _check_reliability(path: Path | None, normalise: str) -> None:
+    from clipprompt.cli._writing import check_output
+    from clipprompt.errors import UserError
+    from clipprompt.reports.drawing.figure import check_path
+
+    if path is None:
+        return
+    check_path(path)
+    check_output(path, "--reliability")
+    if normalise != "none":
+        raise UserError(f"--reliability {path} needs probabilities, and --normalise {normalise} leaves none")
 
 
 def _published_name(wanted: str | None, dataset: str, classes: str | None) -> str | None:
@@ -216,3 +241,14 @@ def _write(
         write_per_class(records, per_class)
     if plot is not None:
         plot_average_precision(records, plot)
+
+
+def _draw_reliability(scored: ScoredRows, branches: list[str] | None, about: str, path: Path) -> None:
+    from clipprompt.evaluation.row_reliability import row_reliabilities
+    from clipprompt.reports.drawing.reliability import ReliabilityPlot, plot_reliability
+
+    found, left_out = row_reliabilities(scored, branches, _MOST_PANELS)
+    kinds = {"calibrated": "calibrated", "sigmoid": "sigmoid of the score"}
+    plot_reliability([ReliabilityPlot(one.row, kinds[one.probabilities], one.bins) for one in found], path, about)
+    if left_out:
+        typer.echo(f"clipprompt: {path} shows {_MOST_PANELS} rows; left out: {', '.join(left_out)}", err=True)

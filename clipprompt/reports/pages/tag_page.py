@@ -50,7 +50,7 @@ class TagPage:
         self._found: Counter[str] = Counter()
         self._skipped: list[tuple[str, str]] = []
         self._lowest, self._highest = math.inf, -math.inf
-        self._has_heat = False
+        self._has_heat = self._has_answers = False
 
     def head(self) -> str:
         """The page up to the first picture."""
@@ -104,6 +104,7 @@ class TagPage:
     def _bar(self, tag: Tag, place: int, may_have_heat: bool) -> dict[str, Any]:
         overlay = heat_overlay(tag.heat) if tag.heat is not None and may_have_heat else None
         self._has_heat |= overlay is not None
+        self._has_answers |= tag.answer is not None
         known = tag.probability is not None
         number = tag.probability if tag.probability is not None else tag.score
         if not known and math.isfinite(number):
@@ -114,6 +115,7 @@ class TagPage:
             "kind": "probability" if known else "score",
             "number": f"{number:.4f}" if math.isfinite(number) else "0",
             "text": f"{100 * number:.0f} %" if known else f"{number:.2f}",
+            "answer": tag.answer,
             "heat": data_uri(overlay, "png") if overlay is not None else None,
         }
 
@@ -128,6 +130,8 @@ class TagPage:
         parts = []
         if self._has_heat:
             parts.append("Point at a label, tap it or step to it with Tab to see where the model found it.")
+        if self._has_answers:
+            parts.append("“yes” is said where the calibration was sure of it, and “uncertain” where it was not.")
         if self._lowest <= self._highest:
             parts.append(
                 f"Scores rank labels and are no probabilities; those shown lie between {self._lowest:.2f} and "
