@@ -35,7 +35,8 @@ class Request:
         seeds: one run each; none for the protocol's.
         shots: pictures of each class, one run each; none for the protocol's.
         class_splits: halvings of the classes, one run each.
-        known: labels that are known: shares, or ``single-positive``, one run each; none for the protocol's.
+        known: labels that are known: shares, ``single-positive`` or None for all, one run each; none for the
+            protocol's.
         settings: ``key=value`` over those of the protocol.
         source: set that is learnt from, where the protocol has one.
         captions: corpus that is learnt from, where a method learns from captions.
@@ -50,7 +51,7 @@ class Request:
     seeds: tuple[int, ...] = ()
     shots: tuple[int | None, ...] = ()
     class_splits: tuple[int, ...] = (0,)
-    known: tuple[float | str, ...] = ()
+    known: tuple[float | str | None, ...] = ()
     settings: tuple[str, ...] = ()
     source: str | None = None
     captions: str | None = None

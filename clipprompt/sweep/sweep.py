@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from clipprompt.sweep.checks import check_tasks
 from clipprompt.sweep.engines import Engine
 from clipprompt.sweep.live import shown
-from clipprompt.sweep.plan import check_tasks, plan_tasks, resolved
+from clipprompt.sweep.plan import plan_tasks, resolved
 from clipprompt.sweep.queue import Queue, make_queue, work_through
 from clipprompt.sweep.request import Request, check_folder, claim_folder
 from clipprompt.sweep.shards import Shard

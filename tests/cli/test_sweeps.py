@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from clipprompt.cli import app
-from clipprompt.cli.eval.protocol import HELP
+from clipprompt.cli.eval._protocol_commands import PROTOCOLS
 from clipprompt.evaluation.protocols import list_protocols
 from clipprompt.locks import locked
 from tests.cli.test_train import run
@@ -32,13 +32,37 @@ def command(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> lis
     return ["eval", "base-to-novel", "--methods", "coop", "--seeds", "1", *data, *SMALL, "-o", "sweep"]
 
 
-def test_every_protocol_is_a_command_and_no_other() -> None:
-    assert sorted(HELP) == list_protocols()
-    for name in HELP:
+def test_every_protocol_is_a_command_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert sorted(PROTOCOLS) == list_protocols()
+    for name in PROTOCOLS:
         code, out, _ = run("eval", name, "--help")
         assert code == 0
-        assert f"clipprompt eval {name} --" in out
+        assert f"clipprompt eval {name} -" in out
         assert "--shard" in out
+        assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "others"),
+    [
+        ("--predictions", "zero-shot", ["partial-label"]),
+        ("--known", "few-shot-multilabel", ["few-shot", "zero-shot"]),
+        ("--captions", "multilabel-zero-shot", ["base-to-novel"]),
+        ("--plots", "few-shot-multilabel", ["partial-label", "few-shot"]),
+        ("--source", "partial-label", ["few-shot"]),
+        ("--class-splits", "multilabel-zero-shot", ["few-shot-multilabel"]),
+        ("--shots", "partial-label", ["zero-shot"]),
+    ],
+)
+def test_help_shows_what_has_a_use_and_the_rest_is_refused(option: str, name: str, others: list[str]) -> None:
+    assert option in run("eval", name, "--help")[1]
+    for other in others:
+        assert option not in run("eval", other, "--help")[1]
+        value = [] if option == "--predictions" else ["1"]
+        code, out, err = run("eval", other, option, *value)
+        assert (code, out) == (2, "")
+        assert err == " ".join([option, *value, "has no use in", other])
 
 
 def test_the_help_imports_nothing_heavy() -> None:

@@ -33,12 +33,12 @@ def run(request: Request, tasks: Sequence[Task], folder: Path, engine: Engine, n
     from clipprompt.sweep.sweep import run_sweep
 
     try:
-        return run_sweep(request, tasks, folder, engine, n_jobs, say=_say)
+        return run_sweep(request, tasks, folder, engine, n_jobs, say=say)
     except InterruptedRunError as stop:
-        _say(f"{stop}; the same command goes on with {folder}")
+        say(f"{stop}; the same command goes on with {folder}")
         raise typer.Exit(128 + stop.signum) from None
     except KeyboardInterrupt:
-        _say(f"stopped; the same command goes on with {folder}")
+        say(f"stopped; the same command goes on with {folder}")
         raise typer.Exit(130) from None
 
 
@@ -60,11 +60,19 @@ def list_tasks(tasks: Sequence[Task]) -> None:
     Console().print(table, soft_wrap=not sys.stdout.isatty())
 
 
-def show_results(folder: Path, output_format: str) -> None:
-    """Prints what ``clipprompt report`` says of a sweep's folder, runs of its other parts included."""
+def show_results(folder: Path, output_format: str, plots: Path | None = None) -> None:
+    """Prints what ``clipprompt report`` says of a sweep's folder, runs of its other parts included.
+
+    Args:
+        folder: of the sweep.
+        output_format: of the report.
+        plots: folder for its plots, which are named on stderr; None for none.
+    """
     from rich.console import Console
 
+    from clipprompt.reports.drawing.plots import save_protocol_plots
     from clipprompt.reports.protocols.gather import gather_records
+    from clipprompt.reports.protocols.summary import summarise_protocols
     from clipprompt.reports.report import render_report, rich_report
     from clipprompt.sweep.task import RESULTS
 
@@ -75,6 +83,9 @@ def show_results(folder: Path, output_format: str) -> None:
         Console().print(rich_report(found))
     else:
         typer.echo(render_report(found, output_format), nl=False)
+    if plots is not None:
+        for path in save_protocol_plots(summarise_protocols(found.records, found.sources), plots):
+            say(f"curves in {path}")
 
 
 def name_failures(queue: Queue, folder: Path) -> bool:
@@ -86,10 +97,10 @@ def name_failures(queue: Queue, folder: Path) -> bool:
     from clipprompt.sweep.live import summary
 
     ended = {entry.task.job.name: entry for entry in queue.entries if entry.state != "done" or entry.message}
-    _say(f"{summary(queue)}, in {folder}")
+    say(f"{summary(queue)}, in {folder}")
     for name, entry in ended.items():
-        where = f" (see {entry.task.log})" if entry.state == "failed" else ""
-        _say(f"clipprompt: {name}: {entry.state}: {entry.message}{where}")
+        where = f" (see {entry.task.log})" if entry.state == "failed" and entry.task.log.exists() else ""
+        say(f"clipprompt: {name}: {entry.state}: {entry.message}{where}")
     return not ended
 
 
@@ -99,7 +110,8 @@ def _say_tests(job: Job) -> str:
     return ", ".join(test.subset if own else f"{test.dataset} ({test.subset})" for test in job.tests)
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Tells people something."""
     from clipprompt.printable import printable
 
     typer.echo(printable(message), err=True)

@@ -9,41 +9,15 @@ from typing import Annotated
 import typer
 
 from clipprompt.cli._options import Pretrained, Root
-from clipprompt.cli.eval._sweep import list_tasks, name_failures, run, show_results
-
-HELP = {
-    "base-to-novel": "Learn half of a set's classes; be tested on these and on the others.",
-    "few-shot": "Learn a set from 1, 2, 4, 8 and 16 pictures of each class.",
-    "cross-dataset": "Learn ImageNet; be tested on it and on ten other sets.",
-    "domain": "Learn ImageNet; be tested on it and on other kinds of pictures of its classes.",
-    "zero-shot": "Test hand-written prompts, with nothing learnt.",
-}
-_MORE = """
-
-Every run is a folder. A command that was stopped or killed goes on where
-it was; what is complete is not run again. Runs that fail are named at the
-end, and the exit code is 1.
-
-  clipprompt eval {name} {example}
-"""
-_EXAMPLES = {
-    "base-to-novel": "--methods coop,cocoop,maple --root DATA",
-    "few-shot": "--methods coop --datasets dtd --shots 1,16 --root DATA",
-    "cross-dataset": "--methods coop,maple --root DATA",
-    "domain": "--methods coop,maple --root DATA",
-    "zero-shot": "--datasets mini-objects,photos/",
-}
-
-
-def describe(name: str) -> str:
-    """The help of a protocol's command."""
-    return HELP[name] + _MORE.format(name=name, example=_EXAMPLES[name])
+from clipprompt.cli.eval._protocol_commands import PROTOCOLS
+from clipprompt.cli.eval._sweep import list_tasks, name_failures, run, say, show_results
 
 
 def protocol(
     context: typer.Context,
     methods: Annotated[
-        str | None, typer.Option("--methods", "-m", metavar="A,B", help="learners, or all", show_default=False)
+        str | None,
+        typer.Option("--methods", "-m", metavar="A,B", help="learners, or all", show_default="the protocol's, if any"),
     ] = None,
     datasets: Annotated[
         list[str] | None,
@@ -52,7 +26,7 @@ def protocol(
             "--dataset",
             "-d",
             metavar="A,B",
-            help="names, folders of class folders, tables, or all of the protocol's; repeatable",
+            help="names, own data (tables, folders), or all of the protocol's; repeatable",
             show_default="all",
         ),
     ] = None,
@@ -75,6 +49,18 @@ def protocol(
         str | None,
         typer.Option(metavar="1,16", help="pictures of each class, or all", show_default="the protocol's"),
     ] = None,
+    known: Annotated[
+        str | None,
+        typer.Option(
+            metavar="0.1,0.5",
+            help="shares of the labels that are known, single-positive, or all",
+            show_default="the protocol's",
+        ),
+    ] = None,
+    captions: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="labelled corpus (.parquet) for methods that learn from captions, or mini"),
+    ] = None,
     class_splits: Annotated[
         str, typer.Option(metavar="0,1", help="halves of the classes: 0 as in papers, others drawn by this seed")
     ] = "0",
@@ -92,6 +78,9 @@ def protocol(
     output_format: Annotated[
         str, typer.Option("--format", "-f", metavar="NAME", help="table, md, csv, latex or jsonl")
     ] = "table",
+    plots: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="write the curves as files", show_default="that of the runs")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="of the runs", show_default="runs/…")
     ] = None,
@@ -119,6 +108,8 @@ def protocol(
         datasets=tuple(_full(one) for given in datasets or ["all"] for one in _datasets(given)),
         seeds=_numbers("--seeds", seeds),
         shots=_shots(shots),
+        known=_known(known),
+        captions=None if captions is None else _full(captions),
         class_splits=_numbers("--class-splits", class_splits),
         settings=(*_as_settings(backbone, pretrained, precision), *(settings or ())),
         source=None if source is None else _full(source),
@@ -133,13 +124,14 @@ def protocol(
         cache=None if no_cache else cache or default_cache_folder(),
         predictions=predictions,
         shard=None if shard is None else parse_shard(shard),
+        say=say,
     )
     if dry_run:
         list_tasks(tasks)
         return
     queue = run(full, tasks, folder, runner, jobs)
     try:
-        show_results(folder, output_format)
+        show_results(folder, output_format, (plots or folder) if "plots" in PROTOCOLS[name].options else None)
     finally:  # below the table, which may be long
         is_well = name_failures(queue, folder)
     raise typer.Exit(0 if is_well else 1)
@@ -180,6 +172,25 @@ def _shots(text: str | None) -> tuple[int | None, ...]:
         rest = ",".join(part for part in _names(text) if part != "all")
         return (*(_numbers("--shots", rest) if rest else ()), None)
     return _numbers("--shots", text)
+
+
+def _known(text: str | None) -> tuple[float | str | None, ...]:
+    """Shares as numbers; what is none is for the protocol to judge."""
+    from clipprompt.errors import UserError
+
+    found = [None if part == "all" else _number(part) for part in _names(text or "")]
+    if text is not None and not found:
+        raise UserError(f"--known {text!r} names no share of the labels, such as 0.1,0.5")
+    if twice := [one for one in found if found.count(one) > 1]:
+        raise UserError(f"--known {text} names {'all' if twice[0] is None else twice[0]} twice")
+    return tuple(found)
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _as_settings(backbone: str | None, pretrained: str | None, precision: str | None) -> list[str]:

@@ -1,0 +1,80 @@
+"""What can be found missing before the first run of a sweep, without a picture being opened."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from clipprompt.backbone import check_backbone
+from clipprompt.datasets.classification.draw import Drawn, draw
+from clipprompt.datasets.classification.load import load_classification, settle_pictures
+from clipprompt.datasets.classification.specifications import SPECIFICATIONS
+from clipprompt.evaluation._multilabel_sets import load_part
+from clipprompt.sweep.task import Task
+from clipprompt.training.labelled_images import LabelledImages
+from clipprompt.training.run import load_source
+
+Say = Callable[[str], None]
+
+
+def check_tasks(tasks: Sequence[Task], say: Say = lambda _: None) -> None:
+    """Reads what the tasks learn from and are tested on, as far as no picture is opened, and looks up their backbones.
+
+    Args:
+        tasks: of one sweep.
+        say: takes a line for people about what is unusual in a set or a draw.
+
+    Raises:
+        UserError: naming what is missing.
+    """
+    for name, tag in dict.fromkeys((task.config.backbone.name, task.config.backbone.pretrained) for task in tasks):
+        check_backbone(name, tag)
+    one_class = [task for task in tasks if not task.job.multilabel]
+    several = [task for task in tasks if task.job.multilabel]
+    for note in dict.fromkeys((*_check_one_class(one_class), *_check_several(several))):
+        say(note)
+
+
+def _check_one_class(tasks: Sequence[Task]) -> Iterator[str]:
+    """Yields what is unusual."""
+    may_lack = any(task.config.data.skip_missing for task in tasks)
+    for drawn, root, parts in _draws(tasks):
+        for part in parts:
+            settle_pictures(drawn.images(part), drawn.dataset, part, root, may_lack and part == "train")
+        yield from drawn.notes
+
+
+def _draws(tasks: Sequence[Task]) -> Iterator[tuple[Drawn, Path | None, list[str]]]:
+    """Every draw that differs in more than its seed, where its set lies, and the parts of it that are used."""
+    wanted = defaultdict[str, dict[tuple[int | None, str, int], set[str]]](lambda: defaultdict(set))
+    for job in (task.job for task in tasks):
+        if job.learns:
+            wanted[job.dataset][job.shots, job.subset, job.class_split].add("train")
+        for test in job.tests:
+            wanted[test.dataset][None, test.subset, job.class_split].add(test.part)  # tests are of all pictures
+    for name, draws in wanted.items():
+        root = tasks[0].root if name in SPECIFICATIONS else None
+        dataset = load_classification(name, root, parts=sorted(set[str]().union(*draws.values())))
+        for (shots, subset, split), parts in draws.items():
+            yield draw(dataset, shots, 1, subset, split), root, sorted(parts)
+
+
+def _check_several(tasks: Sequence[Task]) -> Iterator[str]:
+    """Yields what is unusual. Of tasks that learn from the same, that of most shots and fewest known labels tells."""
+    sources = dict[Any, Task]()
+    for task in sorted((task for task in tasks if task.job.learns), key=_hardness):
+        data = task.config.data
+        sources.setdefault((data.dataset, data.corpus, data.labels, data.subset, data.class_split), task)
+    for task in sources.values():
+        source = load_source(task.config)
+        yield from source.images.notes if isinstance(source, LabelledImages) else ()
+    for dataset, part in dict.fromkeys((test.dataset, test.part) for task in tasks for test in task.job.tests):
+        load_part(dataset, part, tasks[0].root)
+
+
+def _hardness(task: Task) -> tuple[float, float]:
+    data = task.config.data
+    known = 1.0 if data.known is None else 0.0 if isinstance(data.known, str) else data.known
+    return -(data.shots or 0), known
