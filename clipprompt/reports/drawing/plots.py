@@ -12,7 +12,8 @@ from clipprompt.reports.drawing._scatter import Spot, scatter_panel
 from clipprompt.reports.drawing.grid import save_panels
 from clipprompt.reports.drawing.panel import Panel, Style, styles
 from clipprompt.reports.protocols.columns import ACCURACY, BASE, HM, NOVEL
-from clipprompt.reports.protocols.papers.beside import Papers, differs, find_published
+from clipprompt.reports.protocols.papers.beside import find_published
+from clipprompt.reports.protocols.papers.found import Papers, differs
 from clipprompt.reports.protocols.rows import MethodRow, ProtocolTable
 from clipprompt.reports.render.grid import heading_of
 

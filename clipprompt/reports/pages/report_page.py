@@ -18,7 +18,8 @@ from clipprompt.reports.mistakes.predictions import Prediction
 from clipprompt.reports.pages import _report_facts as facts
 from clipprompt.reports.pages._render import data_uri, render
 from clipprompt.reports.protocols.class_accuracy import worst_classes
-from clipprompt.reports.protocols.papers.beside import Papers, find_published
+from clipprompt.reports.protocols.papers.beside import find_published
+from clipprompt.reports.protocols.papers.found import Papers
 from clipprompt.reports.protocols.rows import ProtocolTable
 from clipprompt.reports.render.grid import PAPER, Grid, has_long_labels, heading_of, make_grid, transposed
 

@@ -31,7 +31,7 @@ def describe_multilabel(table: ProtocolTable) -> Iterator[str]:
         yield f"captions that were learnt from: {printable(', '.join(captions))}"
     for row in table.rows:
         if row.records[0]["members"]:
-            yield f"{row.label}: {printable(_weights(row))}"
+            yield f"{row.label}: {printable(_weights(row, table))}"
     yield from _kept_epochs(table)
 
 
@@ -42,20 +42,21 @@ def _columns(table: ProtocolTable) -> Iterator[str]:
         yield f"average: of {SHARES[0]}% to {SHARES[-1]}%"
 
 
-def _weights(row: MethodRow) -> str:
+def _weights(row: MethodRow, table: ProtocolTable) -> str:
     """The range of each member's weight over runs, and by what rule they were chosen."""
     of_members = zip(*(record["weights"] for record in row.records), strict=True)
     ranges = [_range(list(values)) for values in of_members]
     members = row.records[0]["members"]
-    rules = sorted({re.sub(r" \(.*\)$", "", _rule(record, "weights_by")) for record in row.records} - {""})
+    rules = sorted({re.sub(r" \(.*\)$", "", _rule(record, "weights_by", table)) for record in row.records} - {""})
     chosen = f" ({'; '.join(rules)})" if rules else ""
     return ", ".join(f"{share} of {name}" for share, name in zip(ranges, members, strict=True)) + chosen
 
 
-def _rule(record: Record, key: str) -> str:
+def _rule(record: Record, key: str, table: ProtocolTable) -> str:
     """By what something was chosen, in the same words for all sets."""
-    names = {record["dataset"], record["trained_on"]} - {None}
-    return re.sub(rf" ({'|'.join(map(re.escape, names))}):", " {dataset}:", record[key] or "")
+    rule = str(record[key] or "")
+    names = {record["dataset"], record["trained_on"]} - {None} if len(table.datasets) > 1 else set()
+    return re.sub(rf" ({'|'.join(map(re.escape, names))}):", " {dataset}:", rule) if names else rule
 
 
 def _range(values: list[float]) -> str:
@@ -68,7 +69,7 @@ def _kept_epochs(table: ProtocolTable) -> Iterator[str]:
     rules: dict[str, list[str]] = defaultdict(list)
     for row in table.rows:
         for record in row.records:
-            known = rules[_rule(record, "selection")]
+            known = rules[_rule(record, "selection", table)]
             if learns(record) and not record["members"] and row.label not in known:
                 known.append(row.label)
     told = [f"{rule} ({', '.join(labels)})" for rule, labels in sorted(rules.items()) if labels]

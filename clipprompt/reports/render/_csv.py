@@ -7,19 +7,19 @@ import io
 from collections.abc import Iterator, Sequence
 
 from clipprompt.printable import printable
-from clipprompt.reports.protocols.columns import ACCURACY
-from clipprompt.reports.protocols.papers.beside import Papers, differs
+from clipprompt.reports.protocols.columns import BY_SHOTS, measure_of
+from clipprompt.reports.protocols.papers.found import Papers, differs
 from clipprompt.reports.protocols.rows import MethodRow, Number, Place, ProtocolTable
 
 FIELDS = (
     *("table", "protocol", "part", "backbone", "pretrained", "fingerprint", "precision", "source", "method", "row"),
-    *("setting", "dataset", "shots", "metric", "mean", "std", "n_runs", "published", "differs"),
+    *("setting", "dataset", "shots", "known", "metric", "mean", "std", "n_runs", "published", "differs"),
 )
-AVERAGE = "average"
+SETS_AVERAGE = "average"
 
 
 def to_csv(tables: Sequence[ProtocolTable], papers: Sequence[Papers]) -> str:
-    """All numbers, in percent. ``table`` counts from 1; the data set of averages is ``average``.
+    """All numbers, in percent. ``table`` counts from 1; the data set of averages over sets is ``average``.
 
     Args:
         tables: of protocols.
@@ -42,19 +42,30 @@ def _lines(table: ProtocolTable, papers: Papers) -> Iterator[dict[str, object]]:
         for place in ((dataset, column) for dataset in (*table.datasets, None) for column in table.columns):
             if place in row.numbers:
                 printed = papers.beside.get((row.label, place))
-                yield {**of_row, **_place(table, row, place), **_numbers(row.numbers[place], printed)}
+                yield {**of_row, **_place(table, place, row), **_numbers(row.numbers[place], printed)}
     for paper in papers.others:
         of_row = {"method": paper.method, "row": paper.label, "setting": paper.setting}
-        for (dataset, metric), value in paper.numbers.items():
-            if dataset is None or dataset in table.datasets:
-                yield {**of_row, "dataset": dataset or AVERAGE, "metric": metric, "published": round(value, 3)}
+        for place, value in paper.numbers.items():
+            if place[0] is None or place[0] in table.datasets:
+                yield {
+                    **of_row,
+                    **_place(table, place),
+                    "published": round(value, 3),
+                    "differs": "" if paper.compares else "not comparable",
+                }
 
 
-def _place(table: ProtocolTable, row: MethodRow, place: Place) -> dict[str, object]:
+def _place(table: ProtocolTable, place: Place, row: MethodRow | None = None) -> dict[str, object]:
+    """What a number is of; shots of a row where they are no columns, and share of labels in percent."""
     dataset, column = place
-    is_shots = table.protocol == "few-shot"
-    shots = column if is_shots else row.records[0]["shots"]
-    return {"dataset": dataset or AVERAGE, "shots": shots, "metric": ACCURACY if is_shots else column}
+    found: dict[str, object] = {"dataset": dataset or SETS_AVERAGE}
+    if table.protocol in BY_SHOTS:
+        return found | {"shots": column, "metric": measure_of(table.protocol)}
+    if row is not None:
+        found["shots"] = row.records[0]["shots"]
+    if table.protocol == "partial-label":
+        return found | {"known": column, "metric": measure_of(table.protocol)}
+    return found | {"metric": column}
 
 
 def _numbers(number: Number, printed: float | None) -> dict[str, object]:

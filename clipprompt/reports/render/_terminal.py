@@ -134,7 +134,7 @@ def _table(grid: Grid, form: _Form, width: int) -> Table:
 def _folded(label: str, width: int) -> str:
     """The name of an ensemble is folded behind a plus; any other as it comes."""
     lines = [""]
-    for part in re.split(r"(?<=\+)", label):
+    for part in re.split(r"(?<=\+)(?=\S)", label):
         lines += [part] if lines[-1] and len(lines[-1] + part) > width else [lines.pop() + part]
     return "\n".join(lines)
 

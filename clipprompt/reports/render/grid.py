@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from clipprompt.printable import printable
 from clipprompt.reports.protocols.columns import ACCURACY, MULTILABEL, title_of
 from clipprompt.reports.protocols.notes import HIGH_VARIANCE, describe_table
-from clipprompt.reports.protocols.papers.beside import Papers, differs
+from clipprompt.reports.protocols.papers.found import Papers, differs
+from clipprompt.reports.protocols.papers.printed import Printed
 from clipprompt.reports.protocols.rows import MethodRow, Number, ProtocolTable
 
 NOTHING = "–"
@@ -136,7 +137,7 @@ def _with_paper_columns(table: ProtocolTable, papers: Papers, dataset: str | Non
         beside = tuple(_beside(papers, row, dataset, column) for column in table.columns)
         yield replace(line, cells=(*line.cells, *beside))
     for paper in papers.others:
-        cells = tuple(Cell(printed=paper.numbers.get((dataset, column))) for column in table.columns)
+        cells = tuple(_printed(paper, dataset, column) for column in table.columns)
         if any(cell.printed is not None for cell in cells):
             yield Line(paper.title, (*(Cell() for _ in cells), *cells), is_printed=True)
 
@@ -145,6 +146,8 @@ def _with_paper_lines(table: ProtocolTable, papers: Papers, dataset: str | None)
     for line, row in _lines(table, dataset):
         yield line
         yield from _paper_line(row.label, tuple(_beside(papers, row, dataset, column) for column in table.columns))
+    for paper in papers.others:
+        yield from _paper_line(paper.title, tuple(_printed(paper, dataset, column) for column in table.columns))
 
 
 def _matrix(table: ProtocolTable, papers: Papers) -> tuple[tuple[str, ...], tuple[Block, ...]]:
@@ -179,6 +182,10 @@ def _beside(papers: Papers, row: MethodRow, dataset: str | None, column: str) ->
     printed = papers.beside.get((row.label, (dataset, column)))
     number = row.numbers.get((dataset, column))
     return Cell(printed=printed, is_marked=printed is not None and number is not None and differs(number, printed))
+
+
+def _printed(paper: Printed, dataset: str | None, column: str) -> Cell:
+    return Cell(printed=paper.numbers.get((dataset, column)))
 
 
 def _paper_line(label: str, cells: tuple[Cell, ...]) -> Iterator[Line]:

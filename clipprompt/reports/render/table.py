@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clipprompt.errors import UserError, nearest
-from clipprompt.reports.protocols.papers.beside import Papers, find_published
+from clipprompt.reports.protocols.papers.beside import find_published
+from clipprompt.reports.protocols.papers.found import Papers
 from clipprompt.reports.protocols.rows import ProtocolTable
 from clipprompt.reports.render.grid import Grid, make_grid
 

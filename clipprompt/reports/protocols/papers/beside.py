@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from clipprompt.printable import printable
 from clipprompt.reports.protocols.columns import column_of
 from clipprompt.reports.protocols.comparable import OWN, TEMPLATES, Record, hand_written, settings_of
 from clipprompt.reports.protocols.papers.compare import SHOTS, foreign_sets, unlike_base_to_novel, unlike_hand_written
+from clipprompt.reports.protocols.papers.found import Papers, paper_notes
+from clipprompt.reports.protocols.papers.partial_labels import partial_labels
 from clipprompt.reports.protocols.papers.printed import Printed, load_base_to_novel, load_hand_written
-from clipprompt.reports.protocols.rows import Number, Place, ProtocolTable
-
-_ROUNDING = 0.005
-"""Papers print two decimals."""
-
-
-@dataclass(frozen=True)
-class Papers:
-    """What papers print for a table of ours.
-
-    Attributes:
-        beside: in percent by label of our row, and place in it.
-        others: rows that none of ours answers to.
-        notes: what they are, or why there are none.
-    """
-
-    beside: Mapping[tuple[str, Place], float] = field(default_factory=dict)
-    others: tuple[Printed, ...] = ()
-    notes: tuple[str, ...] = ()
+from clipprompt.reports.protocols.rows import Place, ProtocolTable
 
 
 def find_published(table: ProtocolTable) -> Papers:
@@ -37,12 +21,9 @@ def find_published(table: ProtocolTable) -> Papers:
         return Papers()
     if table.protocol == "base-to-novel":
         return _base_to_novel(table)
+    if table.protocol == "partial-label":
+        return partial_labels(table)
     return _hand_written(table) if table.protocol in ("few-shot", "zero-shot") else Papers()
-
-
-def differs(number: Number, printed: float) -> bool:
-    """Whether a printed number lies more than two of our standard deviations away; of one run this cannot be said."""
-    return number.std is not None and abs(number.mean - printed) > 2 * number.std + _ROUNDING
 
 
 def _base_to_novel(table: ProtocolTable) -> Papers:
@@ -68,7 +49,7 @@ def _base_to_novel(table: ProtocolTable) -> Papers:
     others = tuple(replace(paper, numbers=_only(paper, shown)) for paper in papers if paper.method not in ours)
     sources = "; ".join(dict.fromkeys(paper.source for paper in papers))
     source = f"{sources}. ViT-B/16, 16 shots, the papers' settings"
-    return Papers(beside, others, (*_notes(table, beside, source), *notes))
+    return Papers(beside, others, (*paper_notes(table, beside, source), *notes))
 
 
 def _only(paper: Printed, shown: Collection[str | None]) -> dict[Place, float]:
@@ -91,7 +72,7 @@ def _hand_written(table: ProtocolTable) -> Papers:
     notes = tuple(_foreign_notes(foreign))
     if not beside:
         return Papers(notes=notes) if notes else _none("none of the sets or prompts is theirs")
-    return Papers(beside, (), (*_notes(table, beside, "CoOp's Figure 1 (arXiv 2109.01134); RN50"), *notes))
+    return Papers(beside, (), (*paper_notes(table, beside, "CoOp's Figure 1 (arXiv 2109.01134); RN50"), *notes))
 
 
 def _prompt(record: Record) -> str:
@@ -113,12 +94,3 @@ def _foreign_notes(foreign: Mapping[str, str]) -> Iterator[str]:
 
 def _none(reason: str) -> Papers:
     return Papers(notes=(f"no papers' numbers beside these: {reason}",))
-
-
-def _notes(table: ProtocolTable, beside: Mapping[tuple[str, Place], float], source: str) -> Iterator[str]:
-    yield f"paper: as printed in {source}"
-    numbers = {(row.label, place): number for row in table.rows for place, number in row.numbers.items()}
-    if any(differs(numbers[key], value) for key, value in beside.items()):
-        yield "*: more than two of our standard deviations from the paper's number"
-    if any(numbers[key].std is None for key in beside):
-        yield "a row of a single run has no deviation, and no *"

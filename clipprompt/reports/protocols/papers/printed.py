@@ -9,15 +9,20 @@ from statistics import fmean
 from clipprompt.datasets.classification.specifications import ELEVEN
 from clipprompt.evaluation.accuracy import harmonic_mean
 from clipprompt.reports.multilabel.published import read_published
-from clipprompt.reports.protocols.columns import BASE, HM, NOVEL
+from clipprompt.reports.protocols.columns import AVERAGE, BASE, HM, NOVEL, SHARES
 from clipprompt.reports.protocols.rows import Place
 
-_SETS, _AVERAGES, _HAND = (
+_SETS, _AVERAGES, _HAND, _PARTIAL = (
     "maple_table3_base_to_novel.csv",
     "base_to_novel_averages_vit_b16.csv",
     "coop_hand_prompts.csv",
+    "tai_dpt_table3.csv",
 )
 _TABLE_3, _OWN_PAPERS = "MaPLe's Table 3 (arXiv 2210.03117)", "the methods' own papers (averages alone)"
+_TAI_TABLE_3 = "TaI-DPT's Table 3 (arXiv 2211.12739)"
+_OURS = {"DualCoOp + TaI-DPT": "dualcoop+tai_dpt"}
+UNLIKE = "‡"
+"""Marks what stands beside ours and does not compare with it."""
 _COLUMNS = {BASE: "base", NOVEL: "novel", HM: "harmonic_mean"}
 
 
@@ -31,6 +36,7 @@ class Printed:
         setting: inductive or transductive.
         source: where it is printed.
         numbers: in percent by (data set, column); the data set None is the average.
+        compares: whether they were measured as ours were.
     """
 
     name: str
@@ -38,11 +44,13 @@ class Printed:
     setting: str
     source: str
     numbers: Mapping[Place, float]
+    compares: bool = True
 
     @property
     def title(self) -> str:
-        """Its name, and its setting if that is not inductive."""
-        return self.name if self.setting == "inductive" else f"{self.name} ({self.setting})"
+        """Its name, its setting if that is not inductive, and a mark if it does not compare."""
+        setting = "" if self.setting == "inductive" else f" ({self.setting})"
+        return self.name + setting + ("" if self.compares else f" {UNLIKE}")
 
     @property
     def label(self) -> str:
@@ -73,6 +81,24 @@ def load_base_to_novel(averaged: tuple[str, ...] = ELEVEN) -> list[Printed]:
 def load_hand_written() -> dict[tuple[str, str], float]:
     """CoOp's Figure 1 (arXiv 2109.01134): accuracy in percent by data set and prompt, with RN50."""
     return {(row["dataset"], row["prompt"]): float(row["accuracy"]) for row in read_published(_HAND)}
+
+
+def load_partial_labels() -> list[Printed]:
+    """TaI-DPT's Table 3 (arXiv 2211.12739): mAP in percent with 10 % to 90 % of the labels known, and the average."""
+    by_name: dict[str, dict[Place, float]] = {}
+    for row in read_published(_PARTIAL):
+        numbers = by_name.setdefault(row["method"], {})
+        numbers |= {(row["dataset"], column): float(row[column]) for column in (*SHARES, AVERAGE)}
+    return [
+        Printed(
+            name.replace(" (reproduced)", ", reproduced"),
+            _OURS.get(name, name.lower()),
+            "inductive",
+            _TAI_TABLE_3,
+            numbers,
+        )
+        for name, numbers in by_name.items()
+    ]
 
 
 def _averages() -> Iterator[Printed]:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from clipprompt.datasets.classification.specifications import ELEVEN
-from clipprompt.reports.protocols.papers.beside import Papers, differs, find_published
+from clipprompt.reports.protocols.papers.beside import find_published
+from clipprompt.reports.protocols.papers.found import Papers, differs
 from clipprompt.reports.protocols.rows import Number
 from clipprompt.reports.protocols.summary import summarise_protocols
 from tests.reports.protocol_records import both, record

@@ -6,7 +6,8 @@ from statistics import fmean
 import pytest
 
 from clipprompt.datasets.classification.specifications import ELEVEN
-from clipprompt.reports.multilabel.published import read_published
+from clipprompt.reports.multilabel.published import DATASETS, read_published
+from clipprompt.reports.protocols.columns import SHARES
 from clipprompt.reports.protocols.papers.printed import load_base_to_novel
 from clipprompt.resources import resource
 
@@ -51,6 +52,19 @@ def _tai_dpt(rows: Rows) -> None:
     assert by_row["tai_dpt", "merged"] > by_row["tai_dpt", "global"] > by_row["zero_shot", "global"]
 
 
+def _tai_dpt_3(rows: Rows) -> None:
+    by_set = {name: {row["method"] for row in rows if row["dataset"] == name} for name in DATASETS}
+    alone, together = "DualCoOp (reproduced)", "DualCoOp + TaI-DPT"
+    four = {"SARB", "DualCoOp", alone, together}
+    assert by_set == {"voc2007": four, "coco2014": four, "nuswide": {alone, together}}
+    by_row = {(row["dataset"], row["method"]): [float(row[column]) for column in (*SHARES, "average")] for row in rows}
+    for numbers in by_row.values():
+        assert fmean(numbers[:-1]) == pytest.approx(numbers[-1], abs=0.06)
+    for name in DATASETS:
+        pairs = zip(by_row[name, together], by_row[name, alone], strict=True)
+        assert all(more > less for more, less in pairs), "captions help at every share, on every set"
+
+
 def _without_images(rows: Rows) -> None:
     assert len({(row["name"], row["backbone"]) for row in rows}) == len(rows)
 
@@ -60,6 +74,7 @@ INVARIANTS: dict[str, Callable[[Rows], None]] = {
     AVERAGES: _averages,
     HAND: _hand,
     "tai_dpt_table1": _tai_dpt,
+    "tai_dpt_table3": _tai_dpt_3,
     "without_images": _without_images,
 }
 
