@@ -13,6 +13,7 @@ from clipprompt.cli import (
     corpus,
     data,
     demo,
+    ensemble,
     explain,
     export,
     hub,
@@ -24,6 +25,7 @@ from clipprompt.cli import (
 )
 from clipprompt.cli import eval as evaluate
 from clipprompt.cli._writing import drop_stdout, open_closed_streams
+from clipprompt.cli.eval.scores import ScoresCommand
 from clipprompt.errors import UserError
 from clipprompt.files import is_disk_error
 from clipprompt.printable import printable
@@ -40,6 +42,7 @@ app.command("demo")(demo.demo)
 app.command("tag")(tag.tag)
 app.command("train")(train.train)
 app.command("explain")(explain.explain)
+app.command("ensemble", cls=ScoresCommand)(ensemble.ensemble)
 app.command("calibrate")(calibrate.calibrate)
 app.command("models")(models.models)
 app.command("report")(report.report)
