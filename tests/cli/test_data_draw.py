@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from clipprompt.cli import app
 from clipprompt.datasets.classification.sets import Sample, hash_samples
+from clipprompt.mini.scenes import VOC_CLASSES
 from tests.cli.test_train import run
 from tests.datasets.classification.miniatures import make_miniature
+from tests.datasets.conftest import save_image
 from tests.training._worker import write_photos
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -113,3 +118,92 @@ def test_a_wrong_set_is_named_in_one_line(dataset: str, message: str) -> None:
     code, _, err = run("data", "draw", dataset)
     assert code == 2
     assert message in err
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A table of pictures with several classes each, and the pictures."""
+    rows = ["a,cat|dog", "b,dog", "c,cat|bird", "d,", "e,bird|dog|cat"]
+    for row in rows:
+        save_image(tmp_path / f"{row[0]}.jpg")
+    table = tmp_path / "photos.csv"
+    table.write_text("path,labels\n" + "\n".join(row.replace(",", ".jpg,") for row in rows))
+    return table
+
+
+def known_of(text: str) -> dict[str, tuple[list[str], list[str]]]:
+    return {entry["path"]: (entry["present"], entry["absent"]) for entry in map(json.loads, text.splitlines())}
+
+
+def test_all_labels_of_several_classes(photos: Path) -> None:
+    code, out, err = run("data", "draw", str(photos))
+    assert (code, known_of(out)["a.jpg"], known_of(out)["d.jpg"]) == (
+        0,
+        (["cat", "dog"], ["bird"]),
+        ([], ["bird", "cat", "dog"]),
+    )
+    assert err.splitlines()[0] == "clipprompt: photos: 15 labels of 5 pictures are known (100.0%), 8 present"
+    assert re.fullmatch(r"photos, train: 5 pictures; 3 classes \(all\); draw [0-9a-f]{16}", err.splitlines()[1])
+
+
+def test_single_positives_are_a_label_file_and_a_set(photos: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "known.jsonl"
+    assert run("data", "draw", str(photos), "--known", "single-positive", "-o", str(listed))[:2] == (0, "")
+    known = known_of(listed.read_text())
+    assert {path: (len(present), len(absent)) for path, (present, absent) in known.items()} == dict.fromkeys(
+        ["a.jpg", "b.jpg", "c.jpg", "e.jpg"], (1, 0)
+    )
+    again = run("data", "draw", str(photos), "--labels", str(listed))
+    assert known_of(again[1]) == known
+    assert "known.jsonl does not name 1 of the 5 pictures; nothing is known of them" in again[2]
+    assert known_of(run("data", "draw", str(listed))[1]) == known
+
+
+def test_shots_and_a_subset_of_drawn_scenes() -> None:
+    code, out, err = run("data", "draw", "mini", "--shots", "1", "--subset", "base", "--known", "0.5", "--seed", "3")
+    assert code == 0
+    assert {name for labels in known_of(out).values() for names in labels for name in names} <= {*VOC_CLASSES[:10]}
+    assert re.search(r"\nmini:train, train: \d+ pictures; 10 classes \(base\); draw ", err)
+    _, val, _ = run("data", "draw", "mini", "--shots", "1", "--subset", "base", "--seed", "3", "--part", "val")
+    assert known_of(val)
+    assert not known_of(out).keys() & known_of(val).keys()
+
+
+def test_a_mask_becomes_a_label_file_and_empty_classes_are_named(photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "mask.txt").write_text("0,1,0\n0,0,0\n1,0,-1\n0,0,0\n0,0,0\n")  # bird, cat, dog
+    code, out, err = run("data", "draw", str(photos), "--labels", f"{tmp_path / 'mask.txt'}:tai-dpt")
+    assert (code, known_of(out)) == (0, {"a.jpg": (["cat"], []), "c.jpg": (["bird"], ["dog"])})
+    assert "clipprompt: mask.txt: 3 of its 5 lines know no label\n" in err
+    assert "clipprompt: photos: no picture is known to have dog\n" in err
+
+
+def test_labels_of_one_class_sets_may_be_known_in_part(tmp_path: Path) -> None:
+    folder = write_photos(tmp_path / "photos", ["cat", "dog"], 8)
+    code, out, _ = run("data", "draw", str(folder), "--shots", "2", "--known", "single-positive")
+    assert (code, [*known_of(out).values()]) == (0, [(["cat"], [])] * 2 + [(["dog"], [])] * 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--known", "10"], "known '10' is no share of the labels; give one above 0 and up to 1"),
+        (["--part", "val"], "photos: nothing is drawn for val; --shots draws some for it"),
+        (["--part", "test"], "--part test: known labels are drawn of train"),
+        (["--labels", "gone.jsonl"], "cannot read gone.jsonl: No such file"),
+        (["--shots", "0"], "shots=0 leaves nothing to learn from"),
+        (["--seed", "-1", "--known", "0.5"], "seed -1 is below 0"),
+        (["--subset", "seen"], "subset 'seen' is none of all, base, novel"),
+    ],
+)
+def test_a_wrong_option_of_several_classes_is_named_in_one_line(photos: Path, options: list[str], message: str) -> None:
+    code, out, err = run("data", "draw", str(photos), *options)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "\n" not in err
+
+
+def test_the_help_fits_a_terminal() -> None:
+    result = CliRunner().invoke(app, ["data", "draw", "--help"], env={"COLUMNS": "80"}, terminal_width=80)
+    assert result.exit_code == 0
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "single-positive" in result.stdout

@@ -50,6 +50,12 @@ def test_minus_one_is_unknown(write_table: Write, name: str, content: str) -> No
     assert load_labels(write_table(name, content)).targets.tolist() == [[-1, 1]]
 
 
+def test_what_present_and_absent_do_not_name_is_unknown(write_table: Write) -> None:
+    lines = ['{"path": "a.jpg", "present": ["cat"], "absent": ["dog"]}', '{"path": "sub/b.png", "labels": ["dog"]}']
+    dataset = load_labels(write_table("t.jsonl", "\n".join(lines)), classnames=["bird", "cat", "dog"])
+    assert dataset.targets.tolist() == [[-1, 1, 0], [0, 0, 1]]
+
+
 def test_given_classes_fix_the_columns(write_table: Write) -> None:
     dataset = load_labels(write_table("t.csv", NAMES), classnames=["zebra", "Red_Bus", "cat"])
     assert dataset.classnames == ("zebra", "Red_Bus", "cat")
@@ -99,6 +105,17 @@ def test_image_folder_may_be_elsewhere(write_table: Write, tmp_path: Path) -> No
         ("t.jsonl", '{"path": "a.jpg"}', r"line 1: not of the form"),
         ("t.jsonl", '{"path": "a.jpg", "labels": [1]}', r"line 1: 'labels' must be a list of names"),
         ("t.jsonl", '{"path": "a.jpg", "labels": {"cat": true}}', r"line 1: label 'true' of class 'cat'"),
+        (
+            "t.jsonl",
+            '{"path": "a.jpg", "present": ["cat"], "absent": ["cat"]}',
+            r"line 1: class 'cat' is both present and",
+        ),
+        (
+            "t.jsonl",
+            '{"path": "a.jpg", "present": ["cat"], "labels": []}',
+            r"line 1: has both 'labels' and 'present' or",
+        ),
+        ("t.jsonl", '{"path": "a.jpg", "absent": "cat"}', r"line 1: 'absent' must be a list of class names"),
         ("t.jsonl", "", r"lists no image"),
         ("t.xlsx", "", r"ends in \.csv, \.tsv or \.jsonl, not in '\.xlsx'"),
         ("labels", "", r"not in 'nothing'"),

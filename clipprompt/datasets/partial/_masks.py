@@ -20,7 +20,6 @@ import numpy.typing as npt
 from clipprompt.datasets._checks import read_utf8
 from clipprompt.datasets.images import ABSENT, PRESENT, UNKNOWN
 from clipprompt.errors import UserError
-from clipprompt.printable import printable
 
 CODES: Mapping[str, Mapping[str, int]] = {
     "tai-dpt": {"1": PRESENT, "-1": ABSENT, "0": UNKNOWN},
@@ -87,8 +86,7 @@ def _values(path: Path, line: int, cells: Sequence[str], codes: str, set_name: s
     try:
         return [code[cell] for cell in cells]
     except KeyError as error:
-        wrong = printable(str(error.args[0]))
-        raise UserError(f"{path}, line {line}: value {wrong!r} is not {_explain(code)}") from None
+        raise UserError(f"{path}, line {line}: value {error.args[0]!r} is not {_explain(code)}") from None
 
 
 def _explain(code: Mapping[str, int]) -> str:

@@ -97,7 +97,7 @@ def only_labelled(images: MultiLabelImages) -> MultiLabelImages:
 
 
 def never_present(images: MultiLabelImages) -> tuple[str, ...]:
-    """The classes that are known to be in no picture, in their order."""
+    """The classes that no picture is known to have, in their order."""
     some = (images.targets == PRESENT).any(axis=0)
     return tuple(name for name, has_one in zip(images.classnames, some, strict=True) if not has_one)
 

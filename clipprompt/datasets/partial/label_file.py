@@ -55,8 +55,9 @@ def apply_labels(images: MultiLabelImages, path: str | Path) -> MultiLabelImages
         given = read_masks(file, codes, images.name, len(images.classnames), rows_of)
     rows = _rows(file, given, rows_of, images)
     if (given.values == UNKNOWN).all():
-        raise UserError(f"{file}: every label in it is unknown, so nothing can be learnt; whose code is it in?")
-    _check_agreement(file, given, rows, images)
+        code = f" in the code of {codes}" if codes else ""
+        raise UserError(f"{file}: every label in it is unknown{code}, so nothing can be learnt from it")
+    _check_agreement(file, codes, given, rows, images)
     targets = np.full_like(images.targets, UNKNOWN)
     targets[rows] = given.values
     return replace(images, targets=targets).with_notes(*_notes(file, given, images), labels=file.name)
@@ -110,7 +111,7 @@ def _columns(path: Path, entry: Entry, column_of: Mapping[str, int], images: Mul
     if -1 in named:
         name = list(entry.labels)[named.index(-1)]
         hint = nearest(plain_name(name), map(plain_name, images.classnames))
-        raise UserError(f"{path}, line {entry.line}: {printable(name)!r} is no class of {images.name}{hint}")
+        raise UserError(f"{path}, line {entry.line}: {name!r} is no class of {images.name}{hint}")
     if len(set(named)) < len(named):
         raise UserError(f"{path}, line {entry.line}: names a class twice, in two spellings; keep one of them")
     return named
@@ -159,14 +160,16 @@ def _no_such_picture(
     path: Path, given: GivenLabels, index: int, are_all_strange: bool, images: MultiLabelImages
 ) -> UserError:
     name = (given.paths or ())[index]
-    where = f"{path}, line {given.lines[index]}: {printable(name)!r} is no picture of {images.name}"
+    where = f"{path}, line {given.lines[index]}: {name!r} is no picture of {images.name}"
     if are_all_strange:
         more = ", nor is any other that it names" if len(given.lines) > 1 else ""
         return UserError(f"{where}{more}: is this the right set? Its first picture is {printable(images.ids[0])}")
     return UserError(f"{where}{nearest(name, images.ids)}")
 
 
-def _check_agreement(path: Path, given: GivenLabels, rows: npt.NDArray[np.intp], images: MultiLabelImages) -> None:
+def _check_agreement(
+    path: Path, codes: str, given: GivenLabels, rows: npt.NDArray[np.intp], images: MultiLabelImages
+) -> None:
     if not (images.targets == PRESENT).any():  # pictures without labels: the file is all that is known of them
         return
     own = images.targets[rows]
@@ -176,9 +179,10 @@ def _check_agreement(path: Path, given: GivenLabels, rows: npt.NDArray[np.intp],
     index, column = clashes[0].tolist()
     said, is_so = (_WORDS[int(values[index, column])] for values in (given.values, own))
     more = f" ({len(clashes):,} labels differ)" if len(clashes) > 1 else ""
+    code = f", in the code of {codes}" if codes else ""
     raise UserError(
         f"{path}, line {given.lines[index]}: class {images.classnames[column]!r} is {said} in "
-        f"{printable(images.ids[rows[index]])}, and {is_so} in {images.name}{more}: is it of this set, in this code?"
+        f"{printable(images.ids[rows[index]])}, and {is_so} in {images.name}{more}: is the file of this set{code}?"
     )
 
 
