@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 
 from clipprompt.config import RunConfig, flat_config
-from clipprompt.datasets.classification.draw import Drawn, draw
+from clipprompt.datasets import MultiLabelImages
+from clipprompt.datasets.classification.draw import draw
 from clipprompt.evaluation._test_sets import load_set
-from clipprompt.evaluation.protocols import Job
-from clipprompt.evaluation.provenance import Training, describe_training
+from clipprompt.evaluation.jobs import Job, Test
+from clipprompt.evaluation.protocol_records import ProtocolRecord
+from clipprompt.evaluation.provenance import Training, describe_training, library_versions
 from clipprompt.learners import Learner
 
 # Settings that say where things lie and how work is shared stay out; the seed is a key of the record.
@@ -20,7 +22,7 @@ _OPTIONS, _LEFT_OUT = ("learner.", "train.", "data.augment"), ("train.seed", "tr
 
 
 class Learnt(TypedDict):
-    """See :class:`ClassificationRecord`."""
+    """See :class:`ProtocolRecord`."""
 
     trained_on: str | None
     draw_hash: str | None
@@ -29,8 +31,32 @@ class Learnt(TypedDict):
     train_seconds: float | None
 
 
+NOTHING = Learnt(trained_on=None, draw_hash=None, selection="none", training=None, train_seconds=None)
+"""Of what has no parameters."""
+
+
+class TestedPart(NamedTuple):
+    """What was tested.
+
+    Attributes:
+        dataset: name of its set.
+        images: that could be read, with the tested classes.
+        split_hash: of them.
+        n_skipped: that could not be read.
+        cached: see :class:`ProtocolRecord`.
+        seconds: that the test took.
+    """
+
+    dataset: str
+    images: MultiLabelImages
+    split_hash: str
+    n_skipped: int
+    cached: bool
+    seconds: float
+
+
 def describe_learnt(job: Job, config: RunConfig, root: Path | None, seconds: float | None) -> Learnt:
-    """How a job's prompt was learnt.
+    """How a job's prompt was learnt, from pictures with one class each.
 
     Args:
         job: that it belongs to.
@@ -42,28 +68,76 @@ def describe_learnt(job: Job, config: RunConfig, root: Path | None, seconds: flo
         UserError: if what was learnt from cannot be read.
     """
     if job.seed is None:
-        return Learnt(trained_on=None, draw_hash=None, selection="none", training=None, train_seconds=None)
+        return NOTHING
     parts = ("train",) if config.train.select == "last" else ("train", "val")
     drawn = draw(load_set(job.dataset, root, parts), job.shots, job.seed, job.subset, job.class_split)
     return Learnt(
         trained_on=drawn.dataset.name,
         draw_hash=drawn.hash,
-        selection=_describe_selection(config, drawn),
+        selection=describe_selection(config, f"{drawn.dataset.name}:val" if drawn.val else None),
         training=describe_training(config),
         train_seconds=seconds,
     )
 
 
-def _describe_selection(config: RunConfig, drawn: Drawn) -> str:
-    """The rule by which an epoch was kept."""
+def describe_selection(config: RunConfig, drawn: str | None, of: str = "training pictures") -> str:
+    """The rule by which an epoch was kept.
+
+    Args:
+        config: of the run.
+        drawn: what was drawn to select by; None where a part of the data was held out.
+        of: what the data are.
+    """
     select, validation = config.train.select, config.data.validation
     if select == "last":
         return select
-    if validation is not None:
-        return f"{select} on {validation}"
-    if drawn.val:
-        return f"{select} on {drawn.dataset.name}:val"
-    return f"{select} on {config.train.val_fraction:.0%} held out of the training pictures"
+    where = validation or drawn or f"{config.train.val_fraction:.0%} held out of the {of}"
+    return f"{select} on {where}"
+
+
+def describe_test(
+    learner: Learner, job: Job, config: RunConfig, test: Test, part: TestedPart, learnt: Learnt
+) -> ProtocolRecord:
+    """Everything that made the numbers of a test.
+
+    Args:
+        learner: that was tested.
+        job: whose test it is.
+        config: of its run.
+        test: one of the job's.
+        part: what was tested.
+        learnt: how the prompt was learnt.
+    """
+    backbone = learner.backbone
+    return ProtocolRecord(
+        protocol=job.protocol,
+        method=job.method,
+        options=describe_options(learner, job, config),
+        shots=job.shots,
+        subset=job.subset,
+        class_split=job.class_split,
+        seed=job.seed,
+        dataset=part.dataset,
+        part=test.part,
+        tested_subset=test.subset,
+        split_hash=part.split_hash,
+        class_hash=part.images.class_hash(),
+        classnames=list(part.images.classnames),
+        n_images=len(part.images),
+        n_skipped=part.n_skipped,
+        setting="inductive",
+        backbone=backbone.name,
+        pretrained=backbone.pretrained,
+        fingerprint=backbone.fingerprint(),
+        precision=backbone.precision,
+        device=str(backbone.device),
+        transform=repr(backbone.preprocess),
+        cached=part.cached,
+        versions=library_versions(),
+        test_seconds=round(part.seconds, 3),
+        peak_memory_bytes=peak_memory(backbone.device),
+        **learnt,
+    )
 
 
 def describe_options(learner: Learner, job: Job, config: RunConfig) -> dict[str, Any]:

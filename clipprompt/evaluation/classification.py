@@ -10,74 +10,43 @@ Features of a whole part are shared by all learners of a backbone. One whose ima
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from clipprompt.config import RunConfig
-from clipprompt.datasets import MultiLabelImages
 from clipprompt.datasets.classification.draw import Drawn, draw
 from clipprompt.datasets.classification.load import settle_pictures
 from clipprompt.datasets.classification.sets import hash_samples
-from clipprompt.evaluation._job_facts import Learnt, describe_learnt, describe_options, peak_memory
+from clipprompt.evaluation._job_facts import TestedPart, describe_learnt, describe_test
 from clipprompt.evaluation._test_sets import load_set
 from clipprompt.evaluation.accuracy import Labels, accuracy, per_class_accuracy, predictions
 from clipprompt.evaluation.classification_records import ClassificationRecord
-from clipprompt.evaluation.protocols import Job, Test
-from clipprompt.evaluation.provenance import library_versions
+from clipprompt.evaluation.jobs import Job, Test
+from clipprompt.evaluation.one_pass import IN_MEMORY, Evaluation, score_part
+from clipprompt.evaluation.protocol_records import ProtocolRecord
 from clipprompt.evaluation.records import write_records
-from clipprompt.evaluation.scoring import FloatMatrix, Scored, score_images
-from clipprompt.features.image_cache import ImageCache
-from clipprompt.features.images import what_learners_read
-from clipprompt.features.shared import shared_features
+from clipprompt.evaluation.scoring import FloatMatrix
 from clipprompt.learners import Learner, with_classes
 from clipprompt.mini.version import drawing_version
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """How learners are tested; results do not depend on it, save in the last bits.
-
-    Attributes:
-        root: folder of named sets.
-        cache: folder of features of image files, for all processes; None keeps them in memory.
-        predictions: file for one line a test picture; None for none.
-        batch_size: images that are encoded together.
-        workers: threads that decode.
-        places: the ways of reading places that other learners of the backbone need, so that one pass serves them too;
-            with a cache alone, since memory is short.
-        say: takes messages for people.
-    """
-
-    root: Path | None = None
-    cache: Path | None = None
-    predictions: Path | None = None
-    batch_size: int = 64
-    workers: int = 4
-    places: tuple[bool, ...] = ()
-    say: Callable[[str], None] = lambda _: None
+__all__ = ["Evaluation", "evaluate_tests"]
 
 
 class _Tested(NamedTuple):
     """One test: the drawn classes, the pictures that were read, their scores and predictions."""
 
     drawn: Drawn
-    part: str
-    images: MultiLabelImages
+    part: TestedPart
     scores: FloatMatrix
     predicted: Labels
     labels: Labels
-    n_skipped: int
-    cached: bool
-    seconds: float
 
 
 def evaluate_tests(
-    learner: Learner, job: Job, config: RunConfig, how: Evaluation = Evaluation(), train_seconds: float | None = None
+    learner: Learner, job: Job, config: RunConfig, how: Evaluation = IN_MEMORY, train_seconds: float | None = None
 ) -> Iterator[ClassificationRecord]:
     """Yields one record for each test of a job.
 
@@ -99,8 +68,8 @@ def evaluate_tests(
     for test in job.tests:
         tested = _test(learner, job, test, how)
         if how.predictions is not None:
-            lines += _lines(tested)
-        yield _record(learner, job, config, test, tested, learnt)
+            lines += _lines(tested, test.part)
+        yield _record(describe_test(learner, job, config, test, tested.part, learnt), tested)
     if how.predictions is not None:
         write_records(how.predictions, lines)
 
@@ -110,90 +79,40 @@ def _test(learner: Learner, job: Job, test: Test, how: Evaluation) -> _Tested:
     drawn = draw(load_set(test.dataset, how.root, (test.part,)), None, 0, test.subset, job.class_split)
     images = settle_pictures(drawn.images(test.part), drawn.dataset, test.part, how.root, skip_missing=False)
     ready = with_classes(learner, drawn.classnames)
-    scored, cached = _score(ready, drawn, images, test.part, how)
-    for name, reason in scored.skipped:
-        how.say(f"{reason}; {name} of {images.name} is left out")
+    whole = [drawn.dataset.item(sample) for sample in drawn.dataset.part(test.part)]
+    drawn_by = "" if drawn.dataset.folder else f"{drawing_version()} of {', '.join(drawn.dataset.classnames)}"
+    scored, cached = score_part({learner.name: ready}, images, whole, how, drawn_by)
     scores = scored.by_key[learner.name][learner.branch]
     predicted = predictions(scores, ready.first_of_same_prompt)
     labels = scored.dataset.targets.argmax(axis=1).astype(np.int64)
-    seconds = time.perf_counter() - start
-    return _Tested(
-        drawn, test.part, scored.dataset, scores, predicted, labels, len(scored.skipped), cached, round(seconds, 3)
-    )
+    seen = set(scored.dataset.ids)  # without what could not be read
+    split_hash = hash_samples([sample for sample in drawn.part(test.part) if sample.path in seen])
+    seconds, n_skipped = time.perf_counter() - start, len(scored.skipped)
+    part = TestedPart(drawn.dataset.name, scored.dataset, split_hash, n_skipped, cached, seconds)
+    return _Tested(drawn, part, scores, predicted, labels)
 
 
-def _score(
-    learner: Learner, drawn: Drawn, images: MultiLabelImages, part: str, how: Evaluation
-) -> tuple[Scored[str], bool]:
-    """Scores, and whether their features went through the cache on disk."""
-    kept = None
-    if learner.image_side_is_frozen:
-        kept = shared_features(
-            learner.backbone,
-            [drawn.dataset.item(sample) for sample in drawn.dataset.part(part)],
-            images.open_item,
-            tuple(sorted({*what_learners_read([learner], own_branch=True).places, *(how.places if how.cache else ())})),
-            cache=how.cache,
-            drawn_by="" if drawn.dataset.folder else f"{drawing_version()} of {', '.join(drawn.dataset.classnames)}",
-            batch_size=how.batch_size,
-            workers=how.workers,
-        )
-    scored = score_images(
-        {learner.name: learner}, images, batch_size=how.batch_size, workers=how.workers, kept=kept, own_branch=True
-    )
-    return scored, isinstance(kept, ImageCache) and kept.is_rounded
-
-
-def _record(
-    learner: Learner, job: Job, config: RunConfig, test: Test, tested: _Tested, learnt: Learnt
-) -> ClassificationRecord:
-    dataset, images, backbone = tested.drawn.dataset, tested.images, learner.backbone
-    seen = set(images.ids)  # without what could not be read
+def _record(facts: ProtocolRecord, tested: _Tested) -> ClassificationRecord:
+    dataset, n_classes = tested.drawn.dataset, len(tested.drawn.classnames)
     return ClassificationRecord(
-        protocol=job.protocol,
-        method=job.method,
-        options=describe_options(learner, job, config),
-        shots=job.shots,
-        subset=job.subset,
-        class_split=job.class_split,
-        seed=job.seed,
-        dataset=dataset.name,
-        part=test.part,
-        tested_subset=test.subset,
+        **facts,
         split_source=dataset.source,
         split_sha256=dataset.source_sha256,
-        split_hash=hash_samples([sample for sample in tested.drawn.part(test.part) if sample.path in seen]),
-        class_hash=images.class_hash(),
-        classnames=list(images.classnames),
-        n_images=len(images),
-        n_skipped=tested.n_skipped,
         accuracy=accuracy(tested.predicted, tested.labels),
-        per_class_accuracy=per_class_accuracy(tested.predicted, tested.labels, len(images.classnames)),
-        setting="inductive",
-        backbone=backbone.name,
-        pretrained=backbone.pretrained,
-        fingerprint=backbone.fingerprint(),
-        precision=backbone.precision,
-        device=str(backbone.device),
-        transform=repr(backbone.preprocess),
-        cached=tested.cached,
-        versions=library_versions(),
-        test_seconds=tested.seconds,
-        peak_memory_bytes=peak_memory(backbone.device),
-        **learnt,
+        per_class_accuracy=per_class_accuracy(tested.predicted, tested.labels, n_classes),
     )
 
 
-def _lines(tested: _Tested) -> Iterator[dict[str, Any]]:
+def _lines(tested: _Tested, part: str) -> Iterator[dict[str, Any]]:
     """One line a picture: enough to find it, and to open it again."""
-    dataset, images = tested.drawn.dataset, tested.images
+    dataset, images = tested.drawn.dataset, tested.part.images
     logits = torch.from_numpy(tested.scores).double()
     chances = logits.softmax(dim=1).max(dim=1).values.tolist()
     folder = None if dataset.folder is None else str(dataset.folder.absolute())
     for path, label, predicted, chance in zip(images.ids, tested.labels, tested.predicted, chances, strict=True):
         yield {
             "dataset": dataset.name,
-            "part": tested.part,
+            "part": part,
             "tested_subset": tested.drawn.subset,
             "folder": folder,
             "path": path,

@@ -10,6 +10,8 @@ class MultiLabelTestRecord(ProtocolRecord, Measures):
     """One evaluation. Metrics are in 0..1; lists are in the order of ``classnames``.
 
     Attributes:
+        dataset_options: what was chosen while reading the tested set: its official split, whether it has the official
+            size, what difficult objects are, whether pictures without a tested class were left out.
         learns_from: images, captions, both, or nothing.
         corpus: whose captions were learnt from; None where none were.
         known: labels that were known in training: a share, or ``single-positive``; None for all.
@@ -19,6 +21,7 @@ class MultiLabelTestRecord(ProtocolRecord, Measures):
         weights_by: how they were chosen, in words; None of a learner alone.
     """
 
+    dataset_options: dict[str, str]
     learns_from: str
     corpus: str | None
     known: float | str | None

@@ -385,7 +385,7 @@ BAD_FILES: dict[str, tuple[dict[str, Any], str]] = {
     "rule without settings": ({"settings": {"coop": [{"shots": [1]}]}}, r"key 'settings.coop.0.set' is missing"),
     "misspelt rule": (
         {"settings": {"coop": [{"dataset": ["dtd"], "set": {}}]}},
-        r"unknown key 'settings.coop.0.dataset' \(did you mean 'datasets'\?\); allowed here: datasets, shots, known, set",
+        r"unknown key 'settings.coop.0.dataset' \(did you mean 'datasets'\?\); allowed here: datasets, shots, known",
     ),
     "misspelt backbone": (
         {"backbone": {"name": "RN50", "nam": "RN50"}},
