@@ -85,18 +85,18 @@ def partial(
     methods: Sequence[str] = METHODS,
     datasets: Iterable[str] = ("voc2007",),
     seeds: Sequence[int] = (1, 2, 3),
-    shares: Sequence[float | None] = SHARES,
+    shares: Sequence[float | str | None] = SHARES,
     **more: Any,
 ) -> list[dict[str, Any]]:
     """A sweep of partial-label: mAP rises with the share of labels, and by a percent from seed to seed."""
     return [
         record(
-            method, dataset, 0.6 + 0.05 * number + 0.01 * (seed or 0) + 0.05 * (known or 0), known, seed=seed, **more
+            method, dataset, 0.6 + 0.05 * number + 0.01 * (seed or 0) + 0.05 * _share(known), known, seed=seed, **more
         )
         for dataset in datasets
         for number, method in enumerate(methods)
         for seed in _seeds(method, seeds)
-        for known in _of_pictures(method, shares)
+        for known in _of_pictures(method, shares, more)
     ]
 
 
@@ -117,7 +117,7 @@ def few_shot(
         for dataset in datasets
         for number, method in enumerate(methods)
         for seed in _seeds(method, seeds)
-        for shots in _of_pictures(method, (1, 2, 4, 8, 16))
+        for shots in _of_pictures(method, (1, 2, 4, 8, 16), more)
     ]
 
 
@@ -143,5 +143,9 @@ def _seeds(method: str, seeds: Sequence[int]) -> Sequence[int | None]:
     return (None,) if method == "zero_shot" else seeds
 
 
-def _of_pictures(method: str, amounts: Sequence[Any]) -> Sequence[Any]:
-    return (None,) if method in OWN_SOURCE else amounts
+def _of_pictures(method: str, amounts: Sequence[Any], more: dict[str, Any]) -> Sequence[Any]:
+    return (None,) if method in OWN_SOURCE and "learns_from" not in more else amounts
+
+
+def _share(known: float | str | None) -> float:
+    return known if isinstance(known, float) else 0.0

@@ -1,4 +1,4 @@
-"""A panel of curves over shots, as few-shot results are shown."""
+"""A panel of curves over shots, or over the share of known labels."""
 
 from __future__ import annotations
 
@@ -15,53 +15,93 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Dot:
-    """One place on a curve, in percent; ``std`` is None for a single run, ``shots`` for all pictures or for none."""
+    """One place on a curve, in percent; ``std`` is None for a single run, ``amount`` for what has none."""
 
-    shots: int | None
+    amount: float | None
     mean: float
     std: float | None = None
 
 
-def curve_panel(title: str, curves: Mapping[str, Sequence[Dot]], looks: Mapping[str, Style]) -> Panel:
-    """Accuracy over shots on an axis of powers of two.
+@dataclass(frozen=True)
+class Scale:
+    """What curves are over.
 
-    What has no number of shots, such as zero-shot, is a dashed line from side to side.
+    Attributes:
+        words: what there is more of to the right: shots, or known labels.
+        across: label of that axis.
+        up: label of the other.
+        is_log: powers of two in equal steps; otherwise percent.
+    """
+
+    words: str = "shots"
+    across: str = "shots"
+    up: str = "accuracy, %"
+    is_log: bool = True
+
+    def say(self, amount: float) -> str:
+        """An amount in words."""
+        return f"{amount:g} shot{'s' if amount > 1 else ''}" if self.is_log else f"{amount:g}%"
+
+
+SHOTS = Scale()
+
+
+def curve_panel(
+    title: str, curves: Mapping[str, Sequence[Dot]], looks: Mapping[str, Style], scale: Scale = SHOTS
+) -> Panel:
+    """Accuracy or mAP over an axis of powers of two, or of percent.
+
+    What has no amount, such as zero-shot, is a dashed line from side to side, with the method's shape at its ends.
 
     Args:
         title: of the panel, such as a data set.
         curves: by method.
         looks: by method.
+        scale: of the amounts.
     """
-    places = sorted({dot.shots for dots in curves.values() for dot in dots if dot.shots})
+    places = sorted({dot.amount for dots in curves.values() for dot in dots if dot.amount})
 
     def draw(axes: Axes) -> None:
         for name, dots in curves.items():
             _draw_curve(axes, dots, looks[name])
-        if places:
+        if places and scale.is_log:
             axes.set_xscale("log", base=2)
             axes.set_xlim(places[0] / 2**0.35, places[-1] * 2**0.35)
-        axes.set_xticks(places, [str(place) for place in places])
+        elif places:
+            axes.set_xlim(places[0] - 4, places[-1] + 4)
+        axes.set_xticks(places, [f"{place:g}" for place in places])
         axes.minorticks_off()
         axes.margins(y=0.08)
         _widen(axes)
         even_ticks(axes.yaxis)
-        axes.set_xlabel("shots", fontsize=8, color=GREY, labelpad=1)
-        axes.set_ylabel("accuracy, %", fontsize=8, color=GREY, labelpad=2)
+        axes.set_xlabel(scale.across, fontsize=8, color=GREY, labelpad=1)
+        axes.set_ylabel(scale.up, fontsize=8, color=GREY, labelpad=2)
         axes.grid(color=LINE, linewidth=0.7)
 
-    alt = "; ".join(f"{name}: {', '.join(map(_words, dots))}" for name, dots in curves.items())
+    alt = "; ".join(f"{name}: {', '.join(_words(dot, scale) for dot in dots)}" for name, dots in curves.items())
     return Panel(title=title, alt=alt, draw=draw, size=(3.2, 2.5), left=0.5, bottom=0.4)
 
 
 def _draw_curve(axes: Axes, dots: Sequence[Dot], style: Style) -> None:
     for dot in dots:
-        if not dot.shots:
-            axes.axhline(dot.mean, color=style.colour, linestyle=(0, (4, 2)), linewidth=1.4, zorder=2)
-    found = sorted((dot.shots, dot.mean, dot.std or 0.0) for dot in dots if dot.shots)
+        if not dot.amount:
+            axes.axhline(
+                dot.mean,
+                color=style.colour,
+                linestyle=(0, (4, 2)),
+                linewidth=1.4,
+                marker=style.shape,
+                markersize=0.6 * style.size,
+                markeredgecolor="white",
+                markeredgewidth=0.5,
+                clip_on=False,
+                zorder=2,
+            )
+    found = sorted((dot.amount, dot.mean, dot.std or 0.0) for dot in dots if dot.amount)
     if found:
-        shots, means, stds = zip(*found, strict=True)
+        amounts, means, stds = zip(*found, strict=True)
         axes.errorbar(
-            shots,
+            amounts,
             means,
             yerr=stds,
             color=style.colour,
@@ -83,6 +123,6 @@ def _widen(axes: Axes) -> None:
     axes.set_ylim(low - lack / 2, min(high + lack / 2, 101.0))
 
 
-def _words(dot: Dot) -> str:
-    shots = f"{dot.shots} shot{'s' if dot.shots > 1 else ''} " if dot.shots else ""
-    return f"{shots}{dot.mean:.1f}" + (f" ± {dot.std:.1f}" if dot.std is not None else "")
+def _words(dot: Dot, scale: Scale) -> str:
+    amount = f"{scale.say(dot.amount)} " if dot.amount else ""
+    return f"{amount}{dot.mean:.1f}" + (f" ± {dot.std:.1f}" if dot.std is not None else "")

@@ -1,48 +1,28 @@
-"""The plots of a protocol: harmonic means as bars, base against novel, curves over shots, accuracy on each set."""
+"""The plots of a protocol: harmonic means as bars, base against novel, curves, accuracy or mAP on each set."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from clipprompt.reports.drawing._bars import Bar, bar_panels
-from clipprompt.reports.drawing._curves import Dot, curve_panel
 from clipprompt.reports.drawing._scatter import Spot, scatter_panel
+from clipprompt.reports.drawing.curves import has_curves, protocol_curves
 from clipprompt.reports.drawing.grid import save_panels
-from clipprompt.reports.drawing.panel import Panel, Style, styles
-from clipprompt.reports.protocols.columns import ACCURACY, BASE, HM, NOVEL
+from clipprompt.reports.drawing.panel import Style, styles
+from clipprompt.reports.drawing.plot import DEVIATION, Plot
+from clipprompt.reports.protocols.columns import ACCURACY, BASE, HM, MULTILABEL, NOVEL, SINGLE_POSITIVE, title_of
 from clipprompt.reports.protocols.papers.beside import find_published
 from clipprompt.reports.protocols.papers.found import Papers, differs
 from clipprompt.reports.protocols.rows import MethodRow, ProtocolTable
 from clipprompt.reports.render.grid import heading_of
 
-_DEVIATION = "Error bars: one standard deviation over runs to each side."
 _PRINTED = "◇: what papers print; *: more than two standard deviations from it."
 _BASE_AGAINST_NOVEL = (
     "To the right: more of the base classes, which were learnt. Up: more of the novel ones, which were not. "
     "On a dashed line the harmonic mean is the same."
 )
-_CURVES = "Dashed: what has no number of shots, as it learns nothing or from all pictures."
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Panels that belong together.
-
-    Attributes:
-        name: of a file, without an ending.
-        title: above the panels.
-        caption: what is to be seen, in a sentence or two.
-        panels: at least one.
-        keys: looks of the methods where the panels do not name them.
-    """
-
-    name: str
-    title: str
-    caption: str
-    panels: tuple[Panel, ...]
-    keys: tuple[tuple[str, Style], ...] = ()
 
 
 def protocol_plots(table: ProtocolTable, papers: Papers) -> list[Plot]:
@@ -56,12 +36,17 @@ def protocol_plots(table: ProtocolTable, papers: Papers) -> list[Plot]:
     if _shown(table, HM):
         title = "Harmonic mean of base and novel accuracy, %"
         return [_bars(table, HM, title, looks, papers), *_scatters(table, looks)]
-    if table.protocol == "few-shot":
-        return [_curves(table, looks)]
-    return [
-        _bars(table, column, f"Accuracy{'' if column == ACCURACY else f' on {column} classes'}, %", looks, papers)
-        for column in table.measured
-    ]
+    curves = [protocol_curves(table, looks)] if has_curves(table) else []
+    others = [column for column in table.measured if not curves or column == SINGLE_POSITIVE]
+    return [*curves, *(_bars(table, column, f"{_measured(table, column)}, %", looks, papers) for column in others)]
+
+
+def _measured(table: ProtocolTable, column: str) -> str:
+    """What bars of a column show, in words."""
+    if table.protocol not in MULTILABEL:
+        return "Accuracy" if column == ACCURACY else f"Accuracy on {column} classes"
+    labels = title_of(column, table.protocol)
+    return labels if table.protocol == "multilabel-zero-shot" else f"mAP, {labels}"
 
 
 def save_protocol_plots(
@@ -102,9 +87,9 @@ def _bars(table: ProtocolTable, column: str, title: str, looks: Mapping[str, Sty
         for name in _shown(table, column)
     }
     bars = [bar for group in groups.values() for bar in group]
-    deviation = _DEVIATION if any(bar.std is not None for bar in bars) else ""
+    deviation = DEVIATION if any(bar.std is not None for bar in bars) else ""
     printed = _PRINTED if any(bar.published is not None for bar in bars) else ""
-    name = f"{table.protocol}-{'harmonic-means' if column == HM else column}"
+    name = f"{table.protocol}-{'harmonic-means' if column == HM else re.sub(r'[^a-z0-9]+', '-', column.lower())}"
     return Plot(name, title, f"{deviation} {printed}".strip(), tuple(bar_panels(groups, looks)))
 
 
@@ -135,20 +120,3 @@ def _spots(table: ProtocolTable, datasets: Sequence[str | None]) -> Iterator[Spo
             if base and novel:
                 words = row.label if name is None else f"{row.label}, {name}"
                 yield Spot(row.label, words, base.mean, novel.mean, base.std, novel.std)
-
-
-def _curves(table: ProtocolTable, looks: Mapping[str, Style]) -> Plot:
-    panels = []
-    for name in (None, *table.datasets):
-        curves = {row.label: dots for row in table.rows if (dots := _dots(table, row, name))}
-        if curves:
-            panels.append(curve_panel(heading_of(table, name), curves, looks))
-    deviation = _DEVIATION if any(number.std for row in table.rows for number in row.numbers.values()) else ""
-    dashed = _CURVES if {"0", "all"} & set(table.columns) else ""
-    caption = f"{deviation} {dashed}".strip()
-    return Plot(f"{table.protocol}-curves", "Accuracy by shots, %", caption, tuple(panels), tuple(looks.items()))
-
-
-def _dots(table: ProtocolTable, row: MethodRow, dataset: str | None) -> list[Dot]:
-    found = ((column, row.numbers.get((dataset, column))) for column in table.columns)
-    return [Dot(int(column) if column.isdigit() else None, n.mean, n.std) for column, n in found if n is not None]

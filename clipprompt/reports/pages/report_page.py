@@ -10,7 +10,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from clipprompt.reports.drawing.plots import Plot, protocol_plots
+from clipprompt.reports.drawing.plot import Plot
+from clipprompt.reports.drawing.plots import protocol_plots
 from clipprompt.reports.drawing.svg import panel_svg, themed
 from clipprompt.reports.mistakes.confusions import Confusions, Evaluated, counted
 from clipprompt.reports.mistakes.contact_sheet import Tile, choose_mistakes, open_tiles, tile_words

@@ -54,10 +54,13 @@ def variants(records: Sequence[Record]) -> list[Variant]:
 
 
 def _of_method(method: str, records: Sequence[Record]) -> Iterator[Variant]:
+    """Rows by source; what differs with the source alone, such as the rule of selection, is not said."""
     groups = [pair for group in _grouped(records, _traits) for pair in _told_apart(*group)]
-    shown = _differing([traits for traits, _ in groups])
-    for traits, group in sorted(groups, key=lambda pair: [_order(pair[0].get(key), key) for key in shown]):
-        yield Variant(method, _label(method, traits, shown), tuple(group))
+    for source in sorted({traits.get(SOURCE) for traits, _ in groups}, key=_source_order):
+        same = [pair for pair in groups if pair[0].get(SOURCE) == source]
+        shown = _differing([traits for traits, _ in same])
+        for traits, group in sorted(same, key=lambda pair: [_order(pair[0].get(key)) for key in shown]):
+            yield Variant(method, _label(method, traits, shown), tuple(group))
 
 
 def _grouped(records: Sequence[Record], traits: Callable[[Record], dict[str, Any]]) -> list[Group]:
@@ -141,9 +144,11 @@ def _method_order(name: str) -> tuple[bool, int, str]:
     return "+" in name, _METHODS.index(name) if name in _METHODS else len(_METHODS), name
 
 
-def _order(value: Any, key: str = "") -> tuple[int, float, str]:
-    """Sources as they come, numbers by size, before everything else by its JSON."""
-    if key == SOURCE and value in _SOURCES:
-        return 0, float(list(_SOURCES).index(value)), ""
+def _source_order(source: str | None) -> int:
+    return list(_SOURCES).index(source) if source in _SOURCES else len(_SOURCES)
+
+
+def _order(value: Any) -> tuple[int, float, str]:
+    """Numbers by size, before everything else by its JSON."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return (0, float(value), "") if is_number else (1, 0.0, json.dumps(value, sort_keys=True))

@@ -11,7 +11,7 @@ PROTOCOLS = ("base-to-novel", "few-shot", "cross-dataset", "domain", "zero-shot"
 BY_SHOTS = ("few-shot", "few-shot-multilabel")
 """Protocols whose columns are numbers of shots."""
 BASE, NOVEL, HM, ACCURACY, AVERAGE = "base", "novel", "hm", "accuracy", "average"
-NOTHING_LEARNT, EVERYTHING = "0", "all"
+NOTHING_LEARNT, EVERYTHING, SINGLE_POSITIVE = "0", "all", "single-positive"
 SHARES = tuple(str(percent) for percent in range(10, 100, 10))
 """Columns that the average over shares of known labels is of, as TaI-DPT's Table 3 has it."""
 DERIVED = (HM, AVERAGE)
@@ -102,4 +102,4 @@ def title_of(column: str, protocol: str) -> str:
 
 
 _TITLES = {BASE: "Base", NOVEL: "Novel", HM: "HM"}
-_PARTIAL = {EVERYTHING: "all labels", "single-positive": "single positive"}
+_PARTIAL = {EVERYTHING: "all labels", SINGLE_POSITIVE: "single positive"}

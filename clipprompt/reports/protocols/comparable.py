@@ -35,7 +35,14 @@ _MEASURES = (("accuracy", "accuracies"), ("mean_average_precision", "mAP"))
 """Key of the record, and words for two of them: of one class a picture, and of several."""
 _SETTINGS_OF_DATA = {"data.augment"}
 TEMPLATES, OWN, CAPTIONS = "learner.templates", "{dataset}", "captions"
-PER_DATASET = ("train.epochs", TEMPLATES, CAPTIONS)
+PER_DATASET = (
+    "train.epochs",
+    "train.lr",
+    "train.batch_size",
+    "learner.spatial_scale_image",
+    TEMPLATES,
+    CAPTIONS,
+)
 """Settings that protocols give by data set: they tell rows apart only where one set was run with several values."""
 
 
@@ -68,6 +75,11 @@ def _sentences() -> dict[str, str]:
 
 
 def _is_setting(key: str) -> bool:
+    member, _, own = key.rpartition(
+        ": "
+    )  # of an ensemble, whose rows its members' settings by data set do not tell apart
+    if member:
+        return own not in PER_DATASET and _is_setting(own)
     return key not in _NO_SETTING and (not key.startswith(("backbone.", "data.")) or key in _SETTINGS_OF_DATA)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from clipprompt.datasets import open_image
 from clipprompt.errors import UserError
-from clipprompt.reports.drawing.plots import Plot, protocol_plots, save_protocol_plots
+from clipprompt.reports.drawing.plot import Plot
+from clipprompt.reports.drawing.plots import protocol_plots, save_protocol_plots
 from clipprompt.reports.protocols.papers.beside import find_published
 from clipprompt.reports.protocols.rows import ProtocolTable
 from clipprompt.reports.protocols.summary import summarise_protocols
