@@ -48,7 +48,10 @@ class BackboneConfig(_Section):
 class DataConfig(_Section):
     """What is learnt from, and how its features are kept."""
 
-    corpus: str | None = Field(default=None, description="labelled corpus, as written by `clipprompt corpus build`")
+    corpus: str | None = Field(
+        default=None, description="labelled corpus, as written by `clipprompt corpus build`, or mini for drawn captions"
+    )
+    n_captions: int = Field(default=10_000, gt=0, description="for the corpus mini, how many captions are made up")
     templates: bool | str = Field(
         default=False, description="add template sentences of each class: true, or a YAML file of them"
     )

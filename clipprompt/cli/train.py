@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 # Flags are settings under a shorter name; their help is the field's description (a test holds them together).
 FLAGS = {
+    "--captions": (
+        "data.corpus",
+        "labelled corpus, as written by `clipprompt corpus build`, or mini for drawn captions",
+    ),
     "--root": ("data.root", "folder of a named set, such as voc2007"),
     "--images": ("data.images", "folder of the pictures, where it is not the data's own"),
     "--select": (
@@ -26,7 +30,7 @@ FLAGS = {
     "--device": ("backbone.device", "auto, cpu, cuda, cuda:N or mps"),
     "--seed": ("train.seed", "of drawn shots, the prompts' start, batches and the validation split"),
 }
-# data.corpus or data.dataset, whichever the method learns from.
+# data.corpus or data.dataset, whichever it is.
 DATASET = "what is learnt from: a corpus of captions (.parquet) or labelled images (a folder, a table, voc2007, mini)"
 
 
@@ -42,6 +46,7 @@ def train(
     dataset: Annotated[
         str | None, typer.Option("--dataset", "-d", metavar="DATA", help=DATASET, show_default=False)
     ] = None,
+    captions: Annotated[str | None, _flag("--captions")] = None,
     root: Annotated[str | None, _flag("--root")] = None,
     images: Annotated[str | None, _flag("--images")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="run folder", show_default="runs/…")] = None,
@@ -68,6 +73,7 @@ def train(
     from clipprompt.config import load_config
 
     given = {
+        "--captions": captions if captions == "mini" else _absolute(captions),  # a file of that name is `./mini`
         "--root": _absolute(root),
         "--images": _absolute(images),
         "--select": select,
@@ -77,7 +83,7 @@ def train(
         "--device": device,
         "--seed": seed,
     }
-    flags = [*_dataset(method, dataset), *_as_settings(given)]
+    flags = [*_dataset(method, dataset, captions), *_as_settings(given)]
     run = load_config(method, [*(settings or []), *flags], _own_config(output, config) if resume else config)
     if plan:
         from clipprompt.cli._plan import print_plan
@@ -88,33 +94,53 @@ def train(
 
 
 def default_folder(config: RunConfig) -> Path:
-    """``runs/METHOD-DATA-BACKBONE-seedN``, for a run that names no folder; with classes and shots, where some are."""
+    """``runs/METHOD-DATA-BACKBONE-seedN``, for a run that names no folder; with classes, shots and known labels."""
     from clipprompt.errors import UserError
 
-    data = config.data.dataset or config.data.corpus
-    if data is None:
+    if config.data.dataset is None and config.data.corpus is None:
         raise UserError(
             "no training data: give --dataset corpus.parquet (made by `clipprompt corpus build`) or --dataset IMAGES"
         )
-    place, _, split = data.rpartition(":") if not Path(data).exists() else (data, "", "")
-    name = "_".join(part for part in (Path(place).stem, Path(split).stem) if part)
+    names = [_short(one) for one in (config.data.dataset, config.data.corpus) if one is not None]
     backbone = config.backbone.name.replace("hf-hub:", "").strip("/").replace("/", "_")
     subset = "" if config.data.subset == "all" else f"-{config.data.subset}"
     split = f"-split{config.data.class_split}" if config.data.class_split else ""
     shots = "" if config.data.shots is None else f"-{config.data.shots}shots"
-    return Path("runs") / f"{config.method}-{name}{subset}{split}{shots}-{backbone}-seed{config.train.seed}"
+    share = config.data.known
+    known = "" if share is None else f"-{share}" if isinstance(share, str) else f"-known{share}"
+    drawn = f"{'+'.join(names)}{subset}{split}{shots}{known}"
+    return Path("runs") / f"{config.method}-{drawn}-{backbone}-seed{config.train.seed}"
 
 
-def _dataset(method: str, value: str | None) -> list[str]:
-    """What ``--dataset`` sets: the corpus of a method that learns from captions, the images of another."""
+def _short(data: str) -> str:
+    """Data as a part of a folder's name: the last part of a path, and the split."""
+    place, _, split = data.rpartition(":") if not Path(data).exists() else (data, "", "")
+    return "_".join(part for part in (Path(place).stem, Path(split).stem) if part)
+
+
+def _dataset(method: str, value: str | None, captions: str | None) -> list[str]:
+    """What ``--dataset`` sets: a corpus, or the images of a method that learns from them."""
     from clipprompt.datasets.select import is_named
-    from clipprompt.learners import learner_class
+    from clipprompt.errors import UserError
 
     if value is None:
         return []
-    corpus = learner_class(method).trains_on == "captions" or value.lower().endswith(".parquet")
     kept = value if is_named(value) else _absolute(value)  # a folder of that name is `./mini`, as for `clipprompt eval`
+    corpus = _is_corpus(method, value)
+    if corpus and captions is not None:
+        raise UserError(f"--dataset {value} and --captions {captions} are both captions: leave one out")
     return [f"data.{'corpus' if corpus else 'dataset'}={json.dumps(kept)}"]
+
+
+def _is_corpus(method: str, value: str) -> bool:
+    """A Parquet file always is; of a method that learns from captions, what can be nothing else."""
+    from clipprompt.learners import learner_class
+
+    learner, path = learner_class(method), Path(value)
+    if path.suffix.lower() == ".parquet" or learner.trains_on == "images":
+        return path.suffix.lower() == ".parquet"
+    is_table = path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".json")
+    return not learner.trains_on_both or (path.is_file() and not is_table)
 
 
 def _absolute(value: str | None) -> str | None:

@@ -75,7 +75,7 @@ class Learner(nn.Module, ABC):
 
     Attributes:
         Options: the class of its options.
-        trains_on: what ``loss`` takes first, images or token ids of captions.
+        trains_on: what ``loss`` takes first, images or token ids of captions; a name of data means these by itself.
         trains_on_both: whether captions and labelled images can be learnt from, alone or together.
         branch: what ``logits_from`` answers with; other than ``global``, it reads the places of an image.
         image_side_is_frozen: image features can be computed once; with some learners an option decides. One of which
@@ -212,10 +212,12 @@ class Learner(nn.Module, ABC):
         """Training loss.
 
         Args:
-            inputs: images (B, 3, H, W), or token ids (B, L) for a learner that trains on captions.
+            inputs: images (B, 3, H, W), or token ids (B, L) of captions for a learner that trains on them. One that
+                trains on both tells them apart by their type.
             labels: long (B,) or multi-hot (B, C); 1 present, 0 absent, -1 unknown.
         """
-        features = self.encode_captions(inputs) if self.trains_on == "captions" else self.encode_images(inputs)
+        of_captions = not inputs.is_floating_point() if self.trains_on_both else self.trains_on == "captions"
+        features = self.encode_captions(inputs) if of_captions else self.encode_images(inputs)
         return self.loss_from(features, labels.to(self.backbone.device))
 
     def end_epoch(self, epoch: int, n_epochs: int) -> None:

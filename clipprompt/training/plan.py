@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from clipprompt.config import RunConfig
 from clipprompt.errors import UserError
 from clipprompt.learners import Learner
 from clipprompt.training._device import repeatable
+from clipprompt.training.both import CaptionsAndPictures, in_turn, without_selection
 from clipprompt.training.data import FeatureData, Share, TrainingData, count_batches
 from clipprompt.training.labelled_images import LabelledImages, describe_views
 from clipprompt.training.loop import Session
@@ -125,31 +126,39 @@ def plan_run(config: RunConfig) -> Plan:
         return _measure(private, source, learner, Path(folder))
 
 
+class _Part(NamedTuple):
+    """What was prepared of a source, and what that tells of the whole: seconds, bytes, and by how much to multiply."""
+
+    prepared: Prepared
+    n_samples: int
+    growth: float
+    seconds: float
+    cache_size: int
+    cache_on_disk: bool
+
+
 def _measure(config: RunConfig, source: Source, learner: Learner, folder: Path) -> Plan:
-    part = source.sample(max(_SMALLEST_PART, _BATCHES * config.train.batch_size), config.train.seed)
-    started = time.monotonic()
-    prepared = part.prepare(learner, config, RunFolder(folder / "run"), lambda _: None, lambda: None)
-    growth = len(source) / len(part)
-    preparation = growth * (time.monotonic() - started)
+    parts, prepared = _prepare(config, source, learner, RunFolder(folder / "run"))
     steps, waits = _measure_steps(learner, prepared.data, config)
     learner.save(folder / "prompt")
-    cache_size, cache_on_disk = _measure_cache(prepared, growth, config)
+    cache_size = sum(part.cache_size for part in parts)
+    cache_on_disk = any(part.cache_on_disk for part in parts)
     memory, on_gpu = _peak_memory(learner.backbone.device)
-    grown = 0 if cache_on_disk or on_gpu else round(cache_size * (1 - 1 / growth))
+    grown = 0 if cache_on_disk or on_gpu else sum(round(p.cache_size * (1 - 1 / p.growth)) for p in parts)
     backbone = learner.backbone
     return Plan(
         title=f"{learner.name} on {backbone.name}, {backbone.device.type}, {backbone.precision}",
         parameters={name: tuple(value.shape) for name, value in learner.named_parameters()},
         data=_describe_data(source, learner, config),
         batch_size=config.train.batch_size,
-        steps_per_epoch=count_batches(_n_trained_on(source, prepared, growth, config), config.train.batch_size),
+        steps_per_epoch=_steps_per_epoch(source, parts, config),
         epochs=config.train.epochs,
-        preparation=preparation,
-        n_prepared=len(part),
+        preparation=sum(part.growth * part.seconds for part in parts),
+        n_prepared=sum(part.n_samples for part in parts),
         step=sum(steps) / len(steps),
         waiting=sum(waits) / len(steps),
         n_measured=len(steps),
-        validation=growth * _measure_validation(learner, prepared, config),
+        validation=parts[-1].growth * _measure_validation(learner, prepared, config),
         memory=memory + grown,
         on_gpu=on_gpu,
         prompt_size=sum(path.stat().st_size for path in (folder / "prompt").iterdir()),
@@ -157,6 +166,20 @@ def _measure(config: RunConfig, source: Source, learner: Learner, folder: Path) 
         cache_on_disk=cache_on_disk,
         n_processes=config.train.devices,
     )
+
+
+def _prepare(config: RunConfig, source: Source, learner: Learner, run: RunFolder) -> tuple[list[_Part], Prepared]:
+    """A part of the source, of captions and of pictures each, and what training takes; pictures are last."""
+    if isinstance(source, CaptionsAndPictures):
+        captions, said = _prepare(without_selection(config), source.sentences, learner, run)
+        pictures, shown = _prepare(config, source.pictures, learner, run)
+        return captions + pictures, in_turn(learner, said, shown)
+    part = source.sample(max(_SMALLEST_PART, _BATCHES * config.train.batch_size), config.train.seed)
+    started = time.monotonic()
+    prepared = part.prepare(learner, config, run, lambda _: None, lambda: None)
+    seconds, growth = time.monotonic() - started, len(source) / len(part)
+    measured = _Part(prepared, len(part), growth, seconds, *_measure_cache(prepared, growth, config))
+    return [measured], prepared
 
 
 class _Timed:
@@ -207,10 +230,15 @@ def _measure_validation(learner: Learner, prepared: Prepared, config: RunConfig)
     return time.monotonic() - started
 
 
-def _n_trained_on(source: Source, prepared: Prepared, growth: float, config: RunConfig) -> int:
+def _steps_per_epoch(source: Source, parts: Sequence[_Part], config: RunConfig) -> int:
+    if isinstance(source, CaptionsAndPictures):
+        return source.n_batches(config)
+    prepared = parts[0].prepared
     if prepared.validation is None or config.data.validation is not None:
-        return round(growth * len(prepared.data))  # less where pictures cannot be read
-    return source.n_trained_on(config)  # a part's own split is rounded too coarsely
+        n_trained_on = round(parts[0].growth * len(prepared.data))  # less where pictures cannot be read
+    else:
+        n_trained_on = source.n_trained_on(config)  # a part's own split is rounded too coarsely
+    return count_batches(n_trained_on, config.train.batch_size)
 
 
 def _measure_cache(prepared: Prepared, growth: float, config: RunConfig) -> tuple[int, bool]:
@@ -235,6 +263,8 @@ def _peak_memory(device: torch.device) -> tuple[int, bool]:
 
 def _describe_data(source: Source, learner: Learner, config: RunConfig) -> str:
     n_classes = len(learner.classnames)
+    if isinstance(source, CaptionsAndPictures):
+        return f"{len(source.sentences):,} sentences and {_describe_data(source.pictures, learner, config)}"
     if isinstance(source, LabelledImages):
         return f"{len(source):,} pictures of {n_classes} classes, {describe_views(learner, config)}"
     return f"{len(source):,} sentences about {n_classes} classes, encoded once"

@@ -19,10 +19,11 @@ from clipprompt.stopping import StopRequest, stop_on_signals
 from clipprompt.training._device import claim_device
 from clipprompt.training._processes import is_first, n_started, quiet_unless_first, run_in_processes
 from clipprompt.training._team import Team
+from clipprompt.training.both import learn_together
 from clipprompt.training.labelled_images import load_labelled_images
 from clipprompt.training.loop import TrainResult, train
 from clipprompt.training.run_folder import RunFolder, config_hash, open_run
-from clipprompt.training.sentences import load_sentences
+from clipprompt.training.sentences import DRAWN, GIVE_CORPUS, load_sentences
 from clipprompt.training.source import Say, Source
 
 LoadBackbone = Callable[[RunConfig], Backbone]
@@ -147,19 +148,25 @@ def _cached_on_disk(config: RunConfig) -> RunConfig:
 
 
 def load_source(config: RunConfig) -> Source:
-    """The corpus or the labelled images that a run learns from.
+    """The corpus, the labelled images or both that a run learns from.
 
     Raises:
-        UserError: if they cannot be read.
+        UserError: if they cannot be read, or do not go together.
     """
-    return load_sentences(config.data) if reads_corpus(config) else load_labelled_images(config)
+    if not reads_corpus(config):
+        return load_labelled_images(config)
+    sentences = load_sentences(config.data)
+    if config.data.dataset is None:
+        return sentences
+    return learn_together(sentences, load_labelled_images(config), config)
 
 
 def reads_corpus(config: RunConfig) -> bool:
-    """Whether a run's class names, and what it learns from, come from a corpus of captions."""
-    if learner_class(config.method).trains_on == "captions":
-        return True
-    return config.train.epochs == 0 and config.data.corpus is not None and config.data.dataset is None
+    """Whether a run's class names, and what it learns from, come from a corpus of captions, alone or with pictures."""
+    learner = learner_class(config.method)
+    if config.data.corpus is None:
+        return config.data.dataset is None and learner.trains_on == "captions"
+    return config.data.dataset is None or learner.trains_on_both
 
 
 def check_request(config: RunConfig) -> None:
@@ -168,26 +175,43 @@ def check_request(config: RunConfig) -> None:
     Raises:
         UserError: naming the settings.
     """
-    method, data, views = config.method, config.data, config.train.views
+    method, data, train = config.method, config.data, config.train
     learner = learner_class(method)
-    if learner.trains_on == "captions":
-        _refuse(data.dataset is not None, f"{method} learns from captions, not from {data.dataset}: {_CORPUS}")
-        other = data.corpus is not None and not data.corpus.endswith(".parquet") and not Path(data.corpus).is_file()
-        _refuse(other, f"{method} learns from captions, but {data.corpus} is no corpus: {_CORPUS}")
-        _refuse(views > 0, f"train.views={views} has no use with {method}, which learns from captions")
+    if train.epochs > 0 and not learner.trains_on_both:
+        if learner.trains_on == "captions":
+            _refuse(data.dataset is not None, f"{method} learns from captions, not from {data.dataset}: {GIVE_CORPUS}")
+        else:
+            captions = f"{method} learns from images, but {data.corpus} holds captions"
+            _refuse(data.corpus is not None, f"{captions}: give --dataset IMAGES")
+    if data.corpus is not None and data.corpus != DRAWN:
+        other = not data.corpus.endswith(".parquet") and not Path(data.corpus).is_file()
+        _refuse(other, f"{method} learns from captions, but {data.corpus} is no corpus: {GIVE_CORPUS}")
+    if data.dataset is None and reads_corpus(config):
+        _check_of_captions(config)
         return
-    if config.train.epochs > 0 and data.corpus is not None:
-        raise UserError(f"{method} learns from images, but {data.corpus} holds captions: give --dataset IMAGES")
-    _refuse(views > 1 and data.augment is None, f"train.views={views} are all the same with data.augment=none")
+    _refuse(train.views > 1 and data.augment is None, f"train.views={train.views} are all the same with {_PLAIN}")
     split = f"data.class_split={data.class_split}"
     _refuse(data.class_split > 0 and data.subset == "all", f"{split} has no use with all classes; add subset=base")
     _refuse(
-        data.validation is not None and config.train.select == "last",
+        data.validation is not None and train.select == "last",
         f"data.validation={data.validation} has no use with train.select=last; add --select val",
     )
 
 
-_CORPUS = "give --dataset corpus.parquet (made by `clipprompt corpus build`)"
+_PLAIN = "data.augment=none"
+_OF_PICTURES = ("shots", "known", "labels", "validation")
+
+
+def _check_of_captions(config: RunConfig) -> None:
+    """Refuses what is said of pictures where there are none."""
+    method, data, views = config.method, config.data, config.train.views
+    _refuse(views > 0, f"train.views={views} has no use with {method}, which learns from captions")
+    for key in _OF_PICTURES:
+        value = getattr(data, key)
+        _refuse(value is not None, f"data.{key}={value} is of pictures, and {method} is given captions: add --dataset")
+    _refuse(
+        data.subset != "all", f"data.subset={data.subset} is of pictures, and {method} is given captions: add --dataset"
+    )
 
 
 def _refuse(wrong: bool, message: str) -> None:

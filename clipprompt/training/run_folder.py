@@ -30,6 +30,7 @@ _FREE = (
     "data.dataset",
     "data.root",
     "data.images",
+    "data.labels",
     "data.validation",
     "data.workers",
     "data.cache",
@@ -115,7 +116,7 @@ def config_hash(config: RunConfig) -> str:
 
 
 def _moved(key: str, old: Mapping[str, Any]) -> str:
-    source = old["data.corpus"] or old.get("data.dataset")
+    source = " and ".join(old[at] for at in ("data.corpus", "data.dataset") if old.get(at))
     return f" (it was trained on {source}, as it was then)" if key == "data.fingerprint" else ""
 
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from clipprompt.captions.corpus import load_corpus
+from clipprompt.captions.corpus import Corpus, corpus_from_rows, load_corpus
 from clipprompt.config import DataConfig, RunConfig
 from clipprompt.errors import UserError
 from clipprompt.learners import Learner
+from clipprompt.mini.captions import caption_split
 from clipprompt.training.data import caption_data, split_validation
 from clipprompt.training.run_folder import RunFolder
 from clipprompt.training.source import Prepared, Say
 from clipprompt.training.templates import load_templates, template_sentences
+
+DRAWN = "mini"
+"""The corpus of captions of the mini world, labelled with VOC's classes, which needs no file."""
+GIVE_CORPUS = "give --dataset corpus.parquet (made by `clipprompt corpus build`)"
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,23 @@ class Sentences:
             groups=[self.groups[i] for i in chosen if i < len(self.groups)],
         )
 
+    def with_classes(self, classnames: Sequence[str]) -> Sentences:
+        """The sentences that name one of some classes, labelled with these alone; those of no class stay.
+
+        Args:
+            classnames: some of the class names, in the order and the spelling that labels are to have.
+        """
+        column = {plain(name): number for number, name in enumerate(self.classnames)}
+        place = {column[plain(name)]: number for number, name in enumerate(classnames)}
+        labels = [sorted(place[label] for label in found if label in place) for found in self.labels]
+        kept = [i for i, (before, after) in enumerate(zip(self.labels, labels, strict=True)) if after or not before]
+        return Sentences(
+            [self.texts[i] for i in kept],
+            [labels[i] for i in kept],
+            [self.groups[i] for i in kept if i < len(self.groups)],
+            tuple(classnames),
+        )
+
     def n_trained_on(self, config: RunConfig) -> int:
         """Sentences that are left where a part of the captions is held out."""
         if config.train.select == "last":
@@ -75,6 +98,11 @@ class Sentences:
         return Prepared(data, validation)
 
 
+def plain(name: str) -> str:
+    """A class name as captions and pictures are compared by it: ``dining table`` is VOC's ``diningtable``."""
+    return "".join(name.replace("_", " ").casefold().split())
+
+
 def load_sentences(options: DataConfig) -> Sentences:
     """The labelled sentences that ``options`` name.
 
@@ -82,8 +110,8 @@ def load_sentences(options: DataConfig) -> Sentences:
         UserError: if there is no corpus, it cannot be read, or none of its captions has a class.
     """
     if options.corpus is None:
-        raise UserError("no training data: give --dataset corpus.parquet (made by `clipprompt corpus build`)")
-    corpus = load_corpus(options.corpus)
+        raise UserError(f"no training data: {GIVE_CORPUS}")
+    corpus = _drawn_corpus(options.n_captions) if options.corpus == DRAWN else load_corpus(options.corpus)
     found = [labels.tolist() for labels in corpus.labels]
     if not any(found):
         raise UserError(f"{options.corpus}: none of its {len(corpus)} captions names a class")
@@ -93,3 +121,10 @@ def load_sentences(options: DataConfig) -> Sentences:
     groups: list[Hashable] = [caption if image is None else ("image", image) for caption, image, _ in kept]
     extra, extra_labels = template_sentences(load_templates(options.templates), corpus.classnames)
     return Sentences(texts + extra, labels + extra_labels, groups, tuple(corpus.classnames))
+
+
+@functools.lru_cache(maxsize=1)  # seconds, which the jobs of a sweep need not spend again
+def _drawn_corpus(n_captions: int) -> Corpus:
+    """Captions of scenes that are never drawn, as `clipprompt corpus build` labels them."""
+    captions = (caption for caption, _ in caption_split("captions", n_captions))
+    return corpus_from_rows(((str(n), None, caption) for n, caption in enumerate(captions)), "voc2007")

@@ -106,7 +106,7 @@ def test_a_folder_does_not_hide_the_named_set_of_its_name(
     for name in ("mini", "mini:test", "VOC2007", "voc2007/VOCdevkit"):
         (tmp_path / name).mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert _dataset("coop", given) == [f'data.dataset="{kept.format(tmp_path)}"']
+    assert _dataset("coop", given, None) == [f'data.dataset="{kept.format(tmp_path)}"']
 
 
 @pytest.mark.parametrize(
@@ -164,14 +164,28 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert not list(output.glob("prompt.*"))
 
 
-@pytest.mark.parametrize("dataset", ["photos", "mini:train", "absent/photos"])
-def test_images_for_tai_dpt_are_one_line(
-    dataset: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+BOTH_MISTAKES = {
+    "two corpora": (["-d", "x.parquet", "--captions", "mini"], "--dataset x.parquet and --captions mini are both"),
+    "no corpus": (["-d", "photos", "--captions", "photos"], "photos is no corpus: give --dataset corpus.parquet"),
+    "missing corpus": (["-d", "photos", "--captions", "x.parquet"], "there is no corpus"),
+    "captions alone": (["--captions", "mini", "known=0.1"], "data.known=0.1 is of pictures, and tai_dpt is given"),
+    "other classes": (
+        ["-d", "photos", "--captions", "mini", "n_captions=50"],
+        "is in the dataset and not in the corpus",
+    ),
+    "no pictures": (["-d", "absent/photos"], "absent/photos does not exist"),
+}
+
+
+@pytest.mark.parametrize("mistake", BOTH_MISTAKES)
+def test_a_mistake_with_captions_and_images_is_one_line(
+    mistake: str, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(world)
-    code, _, err = run("train", "tai_dpt", "-d", dataset, "-o", str(tmp_path / "run"))
+    arguments, message = BOTH_MISTAKES[mistake]
+    code, _, err = run("train", "tai_dpt", *arguments, "-o", str(tmp_path / "run"))
     assert (code, "\n" in err) == (2, False)
-    assert f"{dataset} is no corpus: give --dataset corpus.parquet" in err
+    assert message in err
 
 
 @pytest.mark.slow

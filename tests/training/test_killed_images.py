@@ -1,4 +1,4 @@
-"""Runs on pictures, really killed: fresh views, views that are encoded once, and prompts in the image tower."""
+"""Runs on pictures, really killed: fresh and encoded views, prompts in the image tower, pictures beside captions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import torch
 from safetensors.torch import load_file
 
 from clipprompt.training.metrics_log import read_metrics
-from tests.training._worker import finish, start, write_backbone, write_photos
+from tests.training._worker import finish, start, write_backbone, write_corpus, write_photos
 
 RUNS = {
     "coop": ("coop", ["train.views=0"]),
     "coop, views": ("coop", ["train.views=2"]),
     "coop, selected": ("coop", ["train.select=val_loss", "train.val_fraction=0.3"]),
     "maple": ("maple", ["learner.depth=2"]),
+    "dualcoop, cached": ("dualcoop", ["data.augment=none", "known=0.7", "n_ctx=2"]),
+    "tai_dpt, both": ("tai_dpt", ["data.corpus={world}/corpus.parquet", "n_ctx=2", "templates=false"]),
     "promptsrc": ("promptsrc", ["depth_text=2", "depth_visual=2"]),
 }
 
@@ -30,6 +32,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_backbone(folder / "tiny", "vit")
     write_photos(folder / "photos", ["cat", "red_bus"])
     (folder / "photos" / "cat" / "broken.jpg").write_bytes(b"no picture")
+    captions, labels = ["a cat", "a red bus", "a cat in a bus", "two cats", "one bus"], [[0], [1], [0, 1], [0], [1]]
+    write_corpus(folder / "corpus.parquet", captions, labels, ["cat", "red bus"])
     return folder
 
 
@@ -49,7 +53,7 @@ def run(
         "lr=0.1",
         "checkpoint_steps=1",
         "log_steps=1",
-        *more,
+        *(setting.format(world=world) for setting in more),
     ]
     folder = tmp_path_factory.mktemp("whole")
     assert finish(folder / "warm-up", settings, method) == 0

@@ -261,7 +261,6 @@ MISTAKES = {
     "views where the image tower learns": ("maple", ["train.views=4"], r"train\.views=4 .*maple learns in the image"),
     "views of one kind": ("coop", ["train.views=4", "data.augment=none"], "train.views=4 are all the same with"),
     "views of captions": ("tai_dpt", ["data.dataset=none", "train.views=4"], "views=4 has no use with tai_dpt"),
-    "images for captions": ("tai_dpt", [], r"tai_dpt learns from captions, not from .*photos: give --dataset corpus"),
     "captions for images": ("coop", ["data.corpus=x.parquet"], "coop learns from images, but x.parquet holds captions"),
     "nothing": ("coop", ["data.dataset=none"], "no training data: give --dataset DATA"),
     "validation without selection": ("coop", ["data.validation=mini:val"], "no use with train.select=last; add --sel"),
@@ -282,6 +281,14 @@ def test_a_mistake_is_one_line_before_anything_is_trained(mistake: str, configur
         run_training(configure(*settings, method=method), tmp_path / "run")
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.glob("run/prompt.*"))
+
+
+def test_images_for_a_method_of_captions_alone_are_refused(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clipprompt.learners.tai_dpt.TaIDPT.trains_on_both", False)
+    with pytest.raises(UserError, match=r"tai_dpt learns from captions, not from .*photos: give --dataset corpus"):
+        run_training(configure(method="tai_dpt"), tmp_path / "run")
 
 
 def test_one_class_alone_is_refused(configure: Configure, photos: Path, tmp_path: Path) -> None:
