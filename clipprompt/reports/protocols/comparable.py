@@ -22,7 +22,8 @@ OF_A_TABLE = ("protocol", "part", "backbone", "pretrained", "fingerprint", "prec
 _OF_A_RUN = ("trained_on", "shots", "subset", "class_split", "seed", "draw_hash", "selection", "setting")
 _OF_LABELS = ("known", "learns_from", "branch", "members")
 """What records have besides, where pictures have several classes."""
-_TESTED = ("dataset", "tested_subset", "split_hash", "class_hash")
+_VERSION = ("split_hash", "class_hash", "dataset_options")
+_TESTED = ("dataset", "tested_subset", *_VERSION)
 # Options that say where things lie and how work is shared; seed, shots and the backbone are keys of the record itself.
 _NO_SETTING = {
     "method",
@@ -37,7 +38,6 @@ _SETTINGS_OF_DATA = {"data.augment"}
 TEMPLATES, OWN, CAPTIONS = "learner.templates", "{dataset}", "captions"
 PER_DATASET = (
     "train.epochs",
-    "train.lr",
     "train.batch_size",
     "learner.spatial_scale_image",
     TEMPLATES,
@@ -168,7 +168,7 @@ def _tested_place(record: Record) -> str:
 
 
 def _tested_version(record: Record) -> str:
-    return _key(record, ("split_hash", "class_hash"))
+    return _key(record, _VERSION)
 
 
 def _run_place(record: Record) -> str:
