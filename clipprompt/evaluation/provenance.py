@@ -78,13 +78,20 @@ def describe_pass(
 class Training(TypedDict):
     """How a prompt was learnt, from the configuration in its run folder.
 
-    ``augment`` and ``views`` are None where it was learnt from captions; ``views`` is 0 where every step saw a fresh
-    one, as published, and otherwise how many of each picture were encoded once. ``select`` is the rule by which an
-    epoch was kept; ``validation`` the set that it was asked of, where that was not a part of the data.
+    ``data`` is the labelled set, or the corpus of a prompt that was learnt from captions alone; ``corpus`` is that of
+    captions, with or without pictures. Of the set, ``shots`` of each class were drawn, ``known`` is the share of labels
+    that was, or ``single-positive``, and ``labels`` the file that said which were. ``augment`` and ``views`` are None
+    where it was learnt from captions; ``views`` is 0 where every step saw a fresh one, as published, and otherwise how
+    many of each picture were encoded once. ``select`` is the rule by which an epoch was kept; ``validation`` the set
+    that it was asked of, where that was not a part of the data.
     """
 
     data: str | None
     data_fingerprint: str | None
+    corpus: str | None
+    shots: int | None
+    known: float | str | None
+    labels: str | None
     validation: str | None
     augment: str | None
     views: int | None
@@ -102,6 +109,10 @@ def describe_training(config: RunConfig) -> Training:
     return {
         "data": data.dataset if of_images else data.corpus,
         "data_fingerprint": data.fingerprint,
+        "corpus": data.corpus,
+        "shots": data.shots,
+        "known": data.known,
+        "labels": data.labels,
         "validation": data.validation,
         "augment": (data.augment or "none") if of_images else None,
         "views": train.views if of_images else None,

@@ -75,8 +75,9 @@ class Learner(nn.Module, ABC):
 
     Attributes:
         Options: the class of its options.
-        trains_on: what ``loss`` takes first, images or token ids of captions; a name of data means these by itself.
-        trains_on_both: whether captions and labelled images can be learnt from, alone or together.
+        trains_on: what ``loss`` takes first, images or token ids of captions.
+        trains_on_both: whether captions and labelled images can be learnt from, alone or together; then ``trains_on``
+            is what the method was made for.
         branch: what ``logits_from`` answers with; other than ``global``, it reads the places of an image.
         image_side_is_frozen: image features can be computed once; with some learners an option decides. One of which
             this is not true overrides ``encode_images``, with gradients; whoever has only images calls it itself.
