@@ -111,6 +111,7 @@ def test_a_wrong_option_is_named_in_one_line(options: list[str], message: str) -
         ("voc2007:test", "'voc2007:test' is a test split, and nothing is learnt or selected on one"),
         ("caltech101:train", "'caltech101:train' is one part of a set, and here the whole of it is meant; give c"),
         ("./photos:val", "'./photos:val' is one part of a set, and here the whole of it is meant; give ./photos"),
+        ("voc2008", "unknown set 'voc2008' (did you mean 'voc2007'?)"),
         ("caltech-101", "unknown set 'caltech-101' (did you mean 'caltech101'?)"),
     ],
 )

@@ -78,8 +78,8 @@ def _loader(spec: str) -> Load:
     name = spec.partition(":")[0]
     if name.lower() in MULTI_LABEL or name == "mini":
         raise UserError(
-            f"{spec} has several classes to a picture; shots, subsets and protocols are for sets with one, "
-            "such as caltech101, mini-objects, or a folder of class folders"
+            f"{spec} has several classes to a picture; this is for sets with one, such as caltech101, mini-objects, or "
+            "a folder of class folders"
         )
     whole, _, part = spec.rpartition(":")
     if part in SPLIT_WORDS and (is_classification(whole) or is_own(whole)):
@@ -87,7 +87,7 @@ def _loader(spec: str) -> Load:
     if is_own(spec):
         return _load_own
     raise UserError(
-        f"unknown set {spec!r}{nearest(spec.lower(), NAMED)}; give {', '.join(NAMED)}, "
+        f"unknown set {spec!r}{nearest(spec.lower(), (*NAMED, *MULTI_LABEL))}; give {', '.join(NAMED)}, "
         "a folder of class folders, or a .csv, .tsv or .jsonl table"
     )
 

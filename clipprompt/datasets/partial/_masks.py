@@ -62,8 +62,8 @@ def read_masks(path: Path, codes: str, set_name: str, n_classes: int, pictures: 
     if not rows:
         raise UserError(f"{path} lists no image")
     if not codes:
-        meaning = " or ".join(f"{path}:{name} ({_explain(code)})" for name, code in CODES.items())
-        raise UserError(f"{path} does not say what its values mean; say whose code it is: {meaning}")
+        meaning = " or ".join(f":{name} ({_explain(code)})" for name, code in CODES.items())
+        raise UserError(f"{path} is no table, and a mask does not say what its values mean; put behind it {meaning}")
     named = [_is_named(cells, n_classes, pictures) for _, cells in rows]
     values = np.empty((len(rows), n_classes), dtype=np.int8)
     for row, ((line, cells), is_named) in enumerate(zip(rows, named, strict=True)):

@@ -84,6 +84,8 @@ def label_lines(images: MultiLabelImages) -> Iterator[str]:
 def _file_and_codes(spec: str | Path) -> tuple[Path, str]:
     before, colon, word = str(spec).rpartition(":")
     whole, file = Path(spec), Path(before)
+    if not (before if word in CODES else str(spec)).strip():
+        raise UserError(f"no label file is named in {str(spec)!r}; give a .jsonl, .csv or .tsv, or MASK.txt:tai-dpt")
     if not colon or whole.exists() or not (word in CODES or file.is_file()):
         return whole, ""
     if word not in CODES:

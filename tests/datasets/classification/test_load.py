@@ -140,7 +140,7 @@ def test_a_table_without_splits_has_none(tmp_path: Path) -> None:
         (
             "voc2007",
             {"root": "."},
-            "voc2007 has several classes to a picture; shots, subsets and protocols are for sets",
+            "voc2007 has several classes to a picture; this is for sets with one",
         ),
         ("coco2014:train", {"root": "."}, "coco2014:train has several classes to a picture"),
         ("mini", {}, "mini has several classes to a picture"),

@@ -112,7 +112,7 @@ BAD = {
     "empty jsonl": ("known.jsonl", "", "known.jsonl lists no image"),
     "empty csv": ("known.csv", "", "known.csv, line 1: the first line must name the columns"),
     "header alone": ("known.csv", "path,cat\n", "known.csv lists no image"),
-    "no code": ("mask.txt", "000000 1 0 0", "does not say what its values mean; say whose code it is: /"),
+    "no code": ("mask.txt", "000000 1 0 0", "what its values mean; put behind it :tai-dpt (1 present, -1"),
     "unknown code": ("mask.txt:taidpt", "000000 1 0 0", "'taidpt' is none of the codes tai-dpt, clipprompt"),
     "code of a table": ("known.csv:tai-dpt", "path,cat\n000000,1\n", "says of a label is fixed; leave out :tai-dpt"),
     "too few values": ("mask.txt:tai-dpt", "000000 1 0 0\n000001 0 1\n", "line 2: 2 values where photos has 3 classes"),
@@ -198,6 +198,12 @@ def test_a_bad_file_is_told_in_one_line(tmp_path: Path, spec: str, content: str 
         apply_labels(PHOTOS, f"{tmp_path}/{spec}")
     assert str(tmp_path) in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("spec", ["", " ", ":tai-dpt"])
+def test_no_file_is_told(spec: str) -> None:
+    with pytest.raises(UserError, match=f"no label file is named in '{spec}'"):
+        apply_labels(PHOTOS, spec)
 
 
 @pytest.mark.parametrize("spec", ["gone.txt", "gone.txt:tai-dpt", "gone.jsonl", ".", "folder.jsonl"])
