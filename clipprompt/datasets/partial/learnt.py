@@ -101,6 +101,8 @@ def _with_known(images: MultiLabelImages, known: Known | None, seed: int) -> Mul
 
 def _counted(images: MultiLabelImages) -> MultiLabelImages:
     n_known, n_present = int((images.targets != UNKNOWN).sum()), int((images.targets == PRESENT).sum())
+    if n_known == images.targets.size:
+        return images
     share = f"{n_known / images.targets.size:.1%}"
     return images.with_notes(
         f"{images.name}: {n_known:,} labels of {len(images):,} pictures are known ({share}), {n_present:,} present"

@@ -23,7 +23,11 @@ def as_dict(learnt: Learnt) -> dict[str, list[int]]:
 def test_without_a_choice_all_is_learnt() -> None:
     learnt = learnt_labels(PHOTOS, seed=1)
     assert (learnt.train.ids, learnt.val) == (PHOTOS.ids, None)
-    assert learnt.train.notes[-1].startswith("photos: 3,5")
+    n_known, n_present = (int(labels.sum()) for labels in (PHOTOS.targets != -1, PHOTOS.targets == 1))
+    share = f"{n_known / 3600:.1%}"
+    note = f"photos: {n_known:,} labels of 300 pictures are known ({share}), {n_present} present"
+    assert learnt.train.notes == (note,)
+    assert learnt_labels(make_set([[1, 0]], "ab"), seed=1).train.notes == ()
 
 
 @pytest.mark.parametrize("known", [0.3, "single-positive"])
