@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clipprompt.captions.corpus import Corpus
     from clipprompt.datasets import MultiLabelImages
     from clipprompt.inference._samples import Samples
-    from clipprompt.inference.calibration import Calibration
+    from clipprompt.inference.calibration import Calibration, ClassCalibration
     from clipprompt.learners import Learner
 
 ZERO_SHOT = "zero_shot"
@@ -28,14 +28,25 @@ def calibrate(
             "--captions",
             metavar="CORPUS",
             help="made by `clipprompt corpus build`",
-            show_default="what the run held out",
+            show_default="captions that the run held out",
         ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", metavar="DATA", help="labelled images, as for `eval multilabel`")
+        str | None,
+        typer.Option(
+            "--dataset",
+            "-d",
+            metavar="DATA",
+            help="labelled images, as for `eval multilabel`",
+            show_default="pictures that the run held out",
+        ),
     ] = None,
     images: Images = None,
     root: Root = None,
+    label_file: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="which labels of DATA are known; a mask as MASK.txt:tai-dpt"),
+    ] = None,
     labels: Annotated[
         str | None,
         typer.Option(
@@ -47,6 +58,13 @@ def calibrate(
     ] = None,
     backbone: BackboneName = None,
     pretrained: Pretrained = None,
+    certainty: Annotated[
+        float, typer.Option(metavar="P", help="share of right answers that counts as certain, 0.5 to 1")
+    ] = 0.9,
+    reliability: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="draw how often probabilities come true; ends in .png, .pdf or .svg"),
+    ] = None,
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="captions or images at most")] = 10_000,
     workers: Workers = 4,
     device: Device = "auto",
@@ -56,7 +74,14 @@ def calibrate(
 
     They are learnt from labelled images or, with no image at all, from
     captions, and hold for any class list. They are stored in the prompt
-    folder, as calibration.json. Nothing is trained.
+    folder, as calibration.json. Nothing is trained. A run is calibrated on
+    what it held out, if nothing else is named; unknown labels are left out.
+
+    "no <" and "yes ≥" are the probabilities between which an answer is
+    uncertain: 90 % of what is answered "yes" is there, and 90 % of what is
+    there is not answered "no".
+
+      clipprompt calibrate runs/mine --reliability reliability.png
 
       clipprompt calibrate runs/mine --captions held-out.parquet
 
@@ -66,14 +91,17 @@ def calibrate(
         --captions corpus.parquet --backbone RN50 --pretrained openai
         -o prompts/zero-shot
     """
+    from clipprompt.cli._calibration_data import DataRequest, load_samples
     from clipprompt.cli._labels import parse_labels
-    from clipprompt.inference.calibrating import calibrate_learner, reference_names
+    from clipprompt.inference.calibrating import calibrate_learner, check_certainty, reference_names
     from clipprompt.inference.calibration import write_calibration
 
+    check_certainty(certainty)
+    _check_plot(reliability)
     existing, folder = _find_prompt(prompts, output)
     names = _own_classes(existing, None if labels is None else parse_labels(labels))
     try:
-        data, name = _load_data(existing, captions, dataset, images, root, names)
+        data, name = load_samples(DataRequest(captions, dataset, images, root, label_file, existing, names))
         names = names or list(data.classnames)
         learner = _load_learner(existing, names, backbone, pretrained, device, precision)
         reference_names(learner, names)
@@ -81,14 +109,25 @@ def calibrate(
     except KeyboardInterrupt:
         typer.echo(f"stopped; {folder} is as it was before", err=True)
         raise typer.Exit(130) from None
-    calibration = calibrate_learner(learner, names, found)
+    calibration = calibrate_learner(learner, names, found, certainty)
     if existing is None:
         learner.set_classes(names)
         learner.save(folder)
     write_calibration(folder, calibration)
     _show(calibration)
     _tell(found, calibration, folder)
+    if reliability is not None:
+        _draw(found, calibration, reliability)
     raise typer.Exit(1 if found.skipped else 0)
+
+
+def _check_plot(path: Path | None) -> None:
+    from clipprompt.cli._writing import check_output
+    from clipprompt.reports.drawing.figure import check_path
+
+    if path is not None:
+        check_path(path)
+        check_output(path, "--reliability")
 
 
 def _find_prompt(prompts: str, output: Path | None) -> tuple[Path | None, Path]:
@@ -125,32 +164,6 @@ def _own_classes(existing: Path | None, names: list[str] | None) -> list[str] | 
     if names is not None and [plain_name(name) for name in names] != [plain_name(name) for name in own]:
         raise UserError(f"{existing} has a context for each of its {len(own)} classes; leave out --labels")
     return own
-
-
-def _load_data(
-    existing: Path | None,
-    captions: Path | None,
-    dataset: str | None,
-    images: Path | None,
-    root: Path | None,
-    names: list[str] | None,
-) -> tuple[Corpus | MultiLabelImages, str]:
-    from clipprompt.captions.corpus import load_corpus
-    from clipprompt.datasets import load_dataset
-    from clipprompt.errors import UserError
-    from clipprompt.inference._caption_samples import held_out_corpus
-
-    if captions is not None and dataset is not None:
-        raise UserError("--captions and --dataset: calibrate on one of them")
-    if dataset is not None:
-        labelled = load_dataset(dataset, images, root=root, classnames=names)
-        return labelled, labelled.name
-    if images is not None or root is not None:
-        raise UserError("--images and --root go with --dataset DATA")
-    if captions is None and existing is None:
-        raise UserError("nothing to calibrate on: give --captions CORPUS or --dataset DATA")
-    path = captions or held_out_corpus(existing or Path())
-    return load_corpus(path), path.name
 
 
 def _load_learner(
@@ -194,12 +207,20 @@ def _show(calibration: Calibration) -> None:
 
     from clipprompt.cli._show import new_table
 
-    table = new_table("class", "present", "threshold", "F1")
+    table = new_table("class", "present", "absent", "F1", "no <", "threshold", "yes ≥")
     for one in calibration.classes:
-        f1 = "–" if one.f1 is None else f"{one.f1:.2f}"
-        table.add_row(Text(one.name), f"{one.n_present:,}", f"{one.threshold:.2f}", f1)
-    table.add_row(Text("any other class", style="italic"), "", f"{calibration.threshold:.2f}", "")
-    Console().print(table)
+        f1 = "shared" if one.f1 is None else f"{one.f1:.2f}"
+        table.add_row(Text(one.name), f"{one.n_present:,}", f"{one.n_absent or 0:,}", f1, *_decisions(one))
+    table.add_row(Text("any other class", style="italic"), "", "", "", *_decisions(calibration))
+    console = Console()
+    console.print(table)
+    if any(one.f1 is None for one in calibration.classes):
+        console.print("shared: too few labels of this class; it is answered as any other class")
+
+
+def _decisions(one: ClassCalibration | Calibration) -> list[str]:
+    never = one.certain_from == 1
+    return [f"{one.certain_below:.2f}", f"{one.threshold:.2f}", "never" if never else f"{one.certain_from:.2f}"]
 
 
 def _tell(found: Samples, calibration: Calibration, folder: Path) -> None:
@@ -208,3 +229,15 @@ def _tell(found: Samples, calibration: Calibration, folder: Path) -> None:
     known = [one.f1 for one in calibration.classes if one.f1 is not None]
     mean = f"mean F1 {sum(known) / len(known):.2f} on the samples that chose the thresholds"
     typer.echo(f"{folder / 'calibration.json'}: {calibration.source}; {mean}", err=True)
+
+
+def _draw(found: Samples, calibration: Calibration, path: Path) -> None:
+    from clipprompt.evaluation.calibration_error import reliability
+    from clipprompt.inference._cross_fitting import cross_fitted
+    from clipprompt.inference.calibration import places
+    from clipprompt.reports.drawing.reliability import ReliabilityPlot, plot_reliability
+
+    own = places([one.name for one in calibration.classes], calibration.reference)
+    bins = reliability(cross_fitted(found.scores, found.targets, own), found.targets)
+    kind = "each by a curve that was fitted to others"
+    plot_reliability([ReliabilityPlot(calibration.method, kind, bins)], path, found.source)

@@ -17,7 +17,7 @@ from clipprompt.inference._samples import Samples, draw
 from clipprompt.learners import Learner
 from clipprompt.progress import track
 from clipprompt.training.data import split_validation
-from clipprompt.training.sentences import load_sentences
+from clipprompt.training.sentences import DRAWN, corpus_of, load_sentences
 
 MIN_UNSEEN = 200
 """Fewer captions that training did not see than this are too few; then all are taken, which measured little worse."""
@@ -61,8 +61,8 @@ def caption_samples(
     return Samples(_score_texts(learner, texts), corpus.multi_hot(rows)[:, columns].astype(np.int8), source, notes)
 
 
-def held_out_corpus(run: Path) -> Path:
-    """The corpus of a run that held some of its captions out of training.
+def held_out_corpus(run: Path) -> tuple[Corpus, str]:
+    """The corpus of a run that held some of its captions out of training, and what messages call it.
 
     Raises:
         UserError: if the folder is not such a run.
@@ -73,7 +73,7 @@ def held_out_corpus(run: Path) -> Path:
             f"{run} held no captions out of training; "
             "give --captions corpus.parquet or --dataset DATA, or train with train.select=val_map"
         )
-    return Path(config.data.corpus)
+    return corpus_of(config.data), Path(config.data.corpus).name
 
 
 def _columns(corpus: Corpus, classnames: Sequence[str], name: str) -> list[int]:
@@ -90,7 +90,8 @@ def _columns(corpus: Corpus, classnames: Sequence[str], name: str) -> list[int]:
 def _seen_captions(run: Path | None) -> set[str]:
     """The texts that a run was trained on, as far as its corpus is still there."""
     config = _config(run)
-    if config is None or config.data.corpus is None or not Path(config.data.corpus).is_file():
+    corpus = None if config is None else config.data.corpus
+    if config is None or corpus is None or not (corpus == DRAWN or Path(corpus).is_file()):
         return set()
     sentences = load_sentences(config.data)
     trained: Sequence[int] | npt.NDArray[np.int64] = range(len(sentences.groups))

@@ -9,6 +9,8 @@ import numpy.typing as npt
 import torch
 
 from clipprompt.datasets import MultiLabelImages
+from clipprompt.datasets.images import UNKNOWN
+from clipprompt.datasets.partial.known import only_labelled
 from clipprompt.errors import UserError
 from clipprompt.features.images import image_batches
 from clipprompt.learners import Learner
@@ -42,13 +44,14 @@ def image_samples(learner: Learner, dataset: MultiLabelImages, *, workers: int =
 
     Args:
         learner: has the R reference names as its classes.
-        dataset: the images, with labels for C classes.
+        dataset: the images, with labels for C classes; those without any known label are left out.
         workers: threads that decode; 0 decodes in this one.
         most: of more images than this, so many are drawn, with seed 0.
 
     Raises:
-        UserError: if the backbone has no transform, or no image can be read.
+        UserError: if the backbone has no transform, no label is known, or no image can be read.
     """
+    whole, dataset = len(dataset), only_labelled(dataset)
     rows = draw(np.arange(len(dataset)), most).tolist()
     read, skipped, scores = list[int](), list[str](), list[npt.NDArray[np.float32]]()
     stream = image_batches(learner.backbone, rows, lambda row: dataset[row], batch_size=_BATCH, workers=workers)
@@ -59,8 +62,11 @@ def image_samples(learner: Learner, dataset: MultiLabelImages, *, workers: int =
             scores.append(learner.logits_from(learner.encode_images(batch.images)).float().cpu().numpy())
     if not scores:
         raise UserError(f"{dataset.name}: none of its {len(rows)} images can be read; the first: {skipped[0]}")
-    source = f"{len(read):,} of {len(dataset):,} images of {dataset.name}"
-    return Samples(np.concatenate(scores), dataset.targets[read], source, skipped=tuple(skipped))
+    targets = dataset.targets[read]
+    source = f"{len(read):,} of {whole:,} images of {dataset.name}"
+    if (unknown := (targets == UNKNOWN).mean()) > 0:
+        source += f", {100 * (1 - unknown):.0f} % of their labels known"
+    return Samples(np.concatenate(scores), targets, source, dataset.notes, tuple(skipped))
 
 
 def draw(rows: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:

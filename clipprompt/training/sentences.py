@@ -109,9 +109,7 @@ def load_sentences(options: DataConfig) -> Sentences:
     Raises:
         UserError: if there is no corpus, it cannot be read, or none of its captions has a class.
     """
-    if options.corpus is None:
-        raise UserError(f"no training data: {GIVE_CORPUS}")
-    corpus = _drawn_corpus(options.n_captions) if options.corpus == DRAWN else load_corpus(options.corpus)
+    corpus = corpus_of(options)
     found = [labels.tolist() for labels in corpus.labels]
     if not any(found):
         raise UserError(f"{options.corpus}: none of its {len(corpus)} captions names a class")
@@ -121,6 +119,17 @@ def load_sentences(options: DataConfig) -> Sentences:
     groups: list[Hashable] = [caption if image is None else ("image", image) for caption, image, _ in kept]
     extra, extra_labels = template_sentences(load_templates(options.templates), corpus.classnames)
     return Sentences(texts + extra, labels + extra_labels, groups, tuple(corpus.classnames))
+
+
+def corpus_of(options: DataConfig) -> Corpus:
+    """The corpus that ``options`` name, read or drawn.
+
+    Raises:
+        UserError: if there is none, or it cannot be read.
+    """
+    if options.corpus is None:
+        raise UserError(f"no training data: {GIVE_CORPUS}")
+    return _drawn_corpus(options.n_captions) if options.corpus == DRAWN else load_corpus(options.corpus)
 
 
 @functools.lru_cache(maxsize=1)  # seconds, which the jobs of a sweep need not spend again

@@ -1,0 +1,94 @@
+"""What ``clipprompt calibrate`` calibrates on: labelled images, a corpus, or what the run of the prompt held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clipprompt.errors import UserError
+
+if TYPE_CHECKING:
+    from clipprompt.captions.corpus import Corpus
+    from clipprompt.config import RunConfig
+    from clipprompt.datasets import MultiLabelImages
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """The options of the command that name data.
+
+    Attributes:
+        captions: a corpus.
+        dataset: a labelled set.
+        images: the folder of its pictures.
+        root: the folder of a named set.
+        label_file: says which labels of the set are known.
+        prompt: the prompt folder; None for zero-shot CLIP.
+        classnames: to keep; None for all.
+    """
+
+    captions: Path | None
+    dataset: str | None
+    images: Path | None
+    root: Path | None
+    label_file: str | None
+    prompt: Path | None
+    classnames: Sequence[str] | None
+
+
+def load_samples(asked: DataRequest) -> tuple[Corpus | MultiLabelImages, str]:
+    """The samples, and what messages call them.
+
+    Raises:
+        UserError: if options contradict each other, there is nothing, or it cannot be read.
+    """
+    from clipprompt.captions.corpus import load_corpus
+
+    if asked.captions is not None and asked.dataset is not None:
+        raise UserError("--captions and --dataset: calibrate on one of them")
+    if asked.dataset is not None:
+        return _labelled(asked, asked.dataset)
+    if asked.images is not None or asked.root is not None:
+        raise UserError("--images and --root go with --dataset DATA")
+    if asked.label_file is not None:
+        raise UserError(f"--label-file {asked.label_file} goes with --dataset DATA")
+    if asked.captions is not None:
+        return load_corpus(asked.captions), asked.captions.name
+    if asked.prompt is None:
+        raise UserError("nothing to calibrate on: give --captions CORPUS or --dataset DATA")
+    return _held_out(asked.prompt, asked.classnames)
+
+
+def _labelled(asked: DataRequest, spec: str) -> tuple[MultiLabelImages, str]:
+    from clipprompt.datasets import load_dataset
+    from clipprompt.datasets.partial.label_file import apply_labels
+
+    # A mask has a column for every class of the set, so classes are chosen behind it.
+    found = load_dataset(spec, asked.images, root=asked.root)
+    if asked.label_file is not None:
+        found = apply_labels(found, asked.label_file)
+    return (found if asked.classnames is None else found.with_classes(asked.classnames)), found.name
+
+
+def _held_out(run: Path, classnames: Sequence[str] | None) -> tuple[Corpus | MultiLabelImages, str]:
+    from clipprompt.inference._caption_samples import held_out_corpus
+
+    config = _config(run)
+    if config is None or config.data.dataset is None:
+        return held_out_corpus(run)
+    from clipprompt.training.labelled_images import held_out_images
+
+    found = held_out_images(config)
+    if found is None:
+        raise UserError(
+            f"{run} held no pictures out of training; give --dataset DATA, or train with train.select=val_map"
+        )
+    return (found if classnames is None else found.with_classes(classnames)), f"what {run} held out"
+
+
+def _config(run: Path) -> RunConfig | None:
+    from clipprompt.config import read_config
+
+    return read_config(run / "config.yaml") if (run / "config.yaml").is_file() else None
