@@ -62,7 +62,12 @@ def recorded_backbones(device: str = "auto", precision: str | None = None) -> Ca
 
 
 def fit_members(
-    rows: Sequence[Row], validation: Validation, weights: Sequence[float] | None = None, **how: Any
+    rows: Sequence[Row],
+    validation: Validation,
+    weights: Sequence[float] | None = None,
+    *,
+    or_equal: bool = False,
+    **how: Any,
 ) -> Ensemble:
     """Scores the validation pictures with every member, and makes of them an ensemble.
 
@@ -70,6 +75,7 @@ def fit_members(
         rows: the members.
         validation: pictures, and the classes that weights are chosen by.
         weights: that are given; None chooses them.
+        or_equal: see :func:`clipprompt.evaluation.ensembles.fit_ensemble`.
         how: arguments of :func:`clipprompt.evaluation.scoring.score_images`.
 
     Raises:
@@ -86,7 +92,7 @@ def fit_members(
     scores = [found[place] for place in range(len(rows))]
     check_same_set([(str(row.source), one) for row, one in zip(rows, scores, strict=True)])
     matrices = [one.by_branch[row.learner.branch] for row, one in zip(rows, scores, strict=True)]
-    return fit_ensemble(matrices, scores[0].targets, validation.where, weights=weights)
+    return fit_ensemble(matrices, scores[0].targets, validation.where, weights=weights, or_equal=or_equal)
 
 
 def score_members(rows: Sequence[Row], dataset: MultiLabelImages, **how: Any) -> list[ScoredRows]:
