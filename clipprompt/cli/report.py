@@ -115,7 +115,7 @@ def _draw(
 
     tables = summarise_protocols(found.records, found.sources)
     if plots is not None:
-        paths = save_protocol_plots(tables, plots, plot_format, published=published)
+        paths = save_protocol_plots(tables, plots, plot_format, published=published, classes=True)
         typer.echo(f"clipprompt: plots in {plots}: {', '.join(path.name for path in paths) or 'none'}", err=True)
     if confusions is not None:
         write_confusions(count_confusions(found.read_predictions(tables)), confusions)

@@ -53,6 +53,7 @@ def record(
         "at_threshold": f1,
         "probabilities": "sigmoid",
         "calibration_error": 0.1,
+        "dataset_options": {},
         "learns_from": source,
         "corpus": "mini" if of_captions else None,
         "known": known if of_images else None,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clipprompt.reports.drawing._bars import Bar, bar_panels
 from clipprompt.reports.drawing._scatter import Spot, scatter_panel
+from clipprompt.reports.drawing.classes import class_plots
 from clipprompt.reports.drawing.curves import has_curves, protocol_curves
 from clipprompt.reports.drawing.grid import save_panels
 from clipprompt.reports.drawing.panel import Style, styles
@@ -49,8 +50,23 @@ def _measured(table: ProtocolTable, column: str) -> str:
     return labels if table.protocol == "multilabel-zero-shot" else f"mAP, {labels}"
 
 
+def page_plots(table: ProtocolTable, papers: Papers) -> list[Plot]:
+    """The same, and where pictures have several classes the average precision of each class.
+
+    Args:
+        table: of one protocol.
+        papers: as for :func:`protocol_plots`.
+    """
+    return [*protocol_plots(table, papers), *class_plots(table, styles([row.label for row in table.rows]))]
+
+
 def save_protocol_plots(
-    tables: Sequence[ProtocolTable], folder: str | Path, ending: str = "png", *, published: bool = True
+    tables: Sequence[ProtocolTable],
+    folder: str | Path,
+    ending: str = "png",
+    *,
+    published: bool = True,
+    classes: bool = False,
 ) -> list[Path]:
     """Writes the plots of all tables as files.
 
@@ -59,6 +75,7 @@ def save_protocol_plots(
         folder: for the files; made if it is not there.
         ending: png, pdf or svg.
         published: whether the papers' numbers are marked, where they compare.
+        classes: whether there are also the plots of single classes, as on the page.
 
     Returns:
         The files.
@@ -69,7 +86,8 @@ def save_protocol_plots(
     paths = []
     for number, table in enumerate(tables, 1):
         of_several = "" if len(tables) == 1 else f"{number}-"
-        for plot in protocol_plots(table, find_published(table) if published else Papers()):
+        papers = find_published(table) if published else Papers()
+        for plot in (page_plots if classes else protocol_plots)(table, papers):
             paths.append(Path(folder) / f"{of_several}{plot.name}.{ending}")
             save_panels(plot.panels, paths[-1], title=plot.title, keys=plot.keys)
     return paths

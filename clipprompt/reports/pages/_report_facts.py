@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from clipprompt.reports.protocols.columns import learns
 from clipprompt.reports.protocols.comparable import Record
 from clipprompt.reports.protocols.rows import ProtocolTable
 
@@ -16,11 +17,14 @@ _SHORT = 12
 
 def run_facts(records: Sequence[Record]) -> dict[str, str]:
     """What stands at the top, as far as there is something to say."""
-    learnt = [record for record in records if record["trained_on"] is not None]
+    learnt = [record for record in records if learns(record)]
+    of_images = [record for record in learnt if record["trained_on"] is not None]
     splits = {record["class_split"] for record in records}
     found = {
         "backbone": _listed(_backbone(record) for record in records),
-        "shots": _listed("all" if record["shots"] is None else record["shots"] for record in learnt),
+        "shots": _listed("all" if record["shots"] is None else record["shots"] for record in of_images),
+        "labels known": _listed(_known(record) for record in of_images if "known" in record),
+        "captions": _listed(record["corpus"] for record in records if record.get("corpus") is not None),
         "seeds": _listed(record["seed"] for record in records if record["seed"] is not None),
         "class splits": _listed(splits) if splits != {0} else "",
         "kept epoch": _listed(record["selection"] for record in learnt),
@@ -51,8 +55,8 @@ def tested_files(records: Sequence[Record]) -> list[tuple[str, ...]]:
             str(record["class_split"]),
             f"{record['n_images']:,}",
             str(len(record["classnames"])),
-            record["split_source"],
-            (record["split_sha256"] or "–")[:_SHORT],
+            record.get("split_source") or _how_read(record),
+            (record.get("split_sha256") or "–")[:_SHORT],
             record["split_hash"][:_SHORT],
             record["class_hash"][:_SHORT],
         ): None
@@ -61,24 +65,45 @@ def tested_files(records: Sequence[Record]) -> list[tuple[str, ...]]:
     return list(found)
 
 
+def _how_read(record: Record) -> str:
+    """What was chosen while reading a set whose pictures have several classes."""
+    return ", ".join(f"{key} {value}" for key, value in record["dataset_options"].items()) or "–"
+
+
 def draws(records: Sequence[Record]) -> list[tuple[str, ...]]:
-    """Data set, classes, class split, shots, seed and hash of each few-shot draw."""
+    """Data set, classes, class split, shots, known labels where there are any to know, seed and hash of each draw."""
+    has_labels = any("known" in record for record in records)
     found = {
         (
             record["trained_on"],
             record["subset"],
             record["class_split"],
             -1 if record["shots"] is None else record["shots"],
+            _known(record),
             record["seed"],
             record["draw_hash"][:_SHORT],
         )
         for record in records
-        if record["draw_hash"] is not None
+        if record["draw_hash"] is not None and not record.get("members")
     }
     return [
-        (name, subset, str(split), "all" if shots < 0 else str(shots), str(seed), digest)
-        for name, subset, split, shots, seed, digest in sorted(found)
+        (
+            name,
+            subset,
+            str(split),
+            "all" if shots < 0 else str(shots),
+            *([known] if has_labels else []),
+            str(seed),
+            digest,
+        )
+        for name, subset, split, shots, known, seed, digest in sorted(found)
     ]
+
+
+def _known(record: Record) -> str:
+    """Labels that were known, in words."""
+    known = record.get("known")
+    return "all" if known is None else known if isinstance(known, str) else f"{100 * known:g}%"
 
 
 def settings(table: ProtocolTable) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -104,9 +129,9 @@ def _backbone(record: Record) -> str:
 
 def _seconds_of_runs(records: Iterable[Record]) -> Iterator[float]:
     """Of each run once, whatever the number of its tests."""
-    keys = ("method", "trained_on", "shots", "subset", "class_split", "seed", "train_seconds")
+    keys = ("method", "trained_on", "corpus", "shots", "known", "subset", "class_split", "seed", "train_seconds")
     yield from {
-        json.dumps([record[key] for key in keys]): record["train_seconds"] or 0.0 for record in records
+        json.dumps([record.get(key) for key in keys]): record["train_seconds"] or 0.0 for record in records
     }.values()
 
 

@@ -1,4 +1,4 @@
-"""The page of a report: tables as in papers, plots, worst classes, confusions, mistakes, and how all was made."""
+"""The page of a report: tables as in papers, plots, classes, confusions, mistakes, and how all was made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from clipprompt.reports.drawing.plot import Plot
-from clipprompt.reports.drawing.plots import protocol_plots
+from clipprompt.reports.drawing.plots import page_plots
 from clipprompt.reports.drawing.svg import panel_svg, themed
 from clipprompt.reports.mistakes.confusions import Confusions, Evaluated, counted
 from clipprompt.reports.mistakes.contact_sheet import Tile, choose_mistakes, open_tiles, tile_words
@@ -19,6 +19,8 @@ from clipprompt.reports.mistakes.predictions import Prediction
 from clipprompt.reports.pages import _report_facts as facts
 from clipprompt.reports.pages._render import data_uri, render
 from clipprompt.reports.protocols.class_accuracy import worst_classes
+from clipprompt.reports.protocols.class_precision import class_tables
+from clipprompt.reports.protocols.columns import MULTILABEL
 from clipprompt.reports.protocols.papers.beside import find_published
 from clipprompt.reports.protocols.papers.found import Papers
 from clipprompt.reports.protocols.rows import ProtocolTable
@@ -82,8 +84,9 @@ def _section(table: ProtocolTable, papers: Papers, numbers: Iterator[int]) -> di
         "grid": grid,
         "n_columns": n_columns,
         "card_width": _card_width([row.label for row in table.rows], n_columns),
-        "plots": [_plot(plot, numbers) for plot in protocol_plots(table, papers)],
-        "worst": list(_worst(table)),
+        "plots": [_plot(plot, numbers) for plot in page_plots(table, papers)],
+        "worst": list(_worst(table)) if table.protocol not in MULTILABEL else [],
+        "classes": list(class_tables(table)),
         "settings": facts.settings(table),
     }
 

@@ -56,6 +56,7 @@ SEVERAL_CLASSES: dict[str, Any] = {
     "at_threshold": _F1 | None,
     "probabilities": Literal["sigmoid", "calibrated", "given"] | None,
     "calibration_error": _Share | None,
+    "dataset_options": dict[str, str],
     "learns_from": Literal["images", "captions", "both", "nothing"],
     "corpus": _Name | None,
     "known": Annotated[float, Field(gt=0, le=1)] | Literal["single-positive"] | None,

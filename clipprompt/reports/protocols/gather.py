@@ -13,6 +13,7 @@ from clipprompt.evaluation.records import numbered_records
 from clipprompt.printable import to_json
 from clipprompt.reports.mistakes.predictions import PREDICTIONS, Prediction, read_predictions
 from clipprompt.reports.protocols._validation import check_multilabel, check_record
+from clipprompt.reports.protocols.columns import MULTILABEL
 from clipprompt.reports.protocols.reproduce import SWEEP
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ def _read(path: Path, found: Gathered) -> None:
             check_record(record, where)
             found.records.append(record)
             found.sources.append(where)
-    predictions = path.with_name(PREDICTIONS)
-    if path.name == RESULTS and predictions.is_file():
-        found.predictions.append((predictions, records[0][1]))
+    predictions, first = path.with_name(PREDICTIONS), records[0][1]
+    # Of several classes a picture, none is taken for another.
+    if path.name == RESULTS and predictions.is_file() and first["protocol"] not in MULTILABEL:
+        found.predictions.append((predictions, first))
