@@ -118,19 +118,26 @@ def ensemble(
     for note in (*tested.notes, *(() if chosen_on is None else chosen_on.notes)):
         typer.echo(f"clipprompt: {note}", err=True)
     folder = None if no_cache else cache or default_cache_folder()
+    lost = list[str]()
     how: dict[str, Any] = {"batch_size": batch_size, "workers": workers, "cache": folder, "draft": draft}
     try:
         rows = load_rows(prompts, recorded_backbones(device, precision), tested.classnames, "")
-        mixed = fit_members(rows, chosen_on, given, **how) if chosen_on else given_ensemble(given, len(rows))
+        if chosen_on is None:
+            mixed = given_ensemble(given, len(rows))
+        else:
+            mixed = fit_members(rows, chosen_on, given, tell=lost.append, **how)
         members = score_members(rows, tested, **how)
     except KeyboardInterrupt:
         typer.echo("stopped" + ("" if folder is None else f"; features that were kept are in {folder}"), err=True)
         raise typer.Exit(130) from None
+    lost += [reason for _, reason in members[0].skipped]
     together, scores = measure_ensemble(mixed, members, threshold)
     records = [*measure_members(members, threshold), together]
     # Before the files: what was computed is not lost with a full disk.
     show_records(records, output_format, None, metrics)
     _say_weights(mixed, members)
+    for reason in lost:
+        typer.echo(f"clipprompt: skipped: {reason}", err=True)
     if output is not None:
         write_records(output, records)
     if save_predictions is not None:
@@ -139,7 +146,7 @@ def ensemble(
         write_per_class(records, per_class)
     if plot is not None:
         plot_average_precision(records, plot)
-    raise typer.Exit(1 if members[0].skipped else 0)
+    raise typer.Exit(1 if lost else 0)
 
 
 def _folders(prompts: list[str], weights: list[float] | None) -> list[Path]:
@@ -182,9 +189,7 @@ def _say_weights(mixed: Ensemble, members: list[ScoredRows]) -> None:
         for row in one.rows
     )
     typer.echo(f"weights {weights}: {mixed.weights_by}", err=True)
-    scale = "the tested pictures: transductive" if mixed.is_transductive else "the validation pictures: inductive"
-    typer.echo(f"scores are brought to 0..1 by the smallest and largest of {scale}", err=True)
+    on = "the tested pictures: transductive" if mixed.is_transductive else "the validation pictures: inductive"
+    typer.echo(f"0 and 1 are the smallest and the largest score of each prompt on {on}", err=True)
     facts = members[0].facts
     typer.echo(f"{facts['n_images']} images; split {facts['split_hash']}", err=True)
-    for _, reason in members[0].skipped:
-        typer.echo(f"clipprompt: skipped: {reason}", err=True)

@@ -67,6 +67,7 @@ def fit_members(
     weights: Sequence[float] | None = None,
     *,
     or_equal: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
     **how: Any,
 ) -> Ensemble:
     """Scores the validation pictures with every member, and makes of them an ensemble.
@@ -76,6 +77,7 @@ def fit_members(
         validation: pictures, and the classes that weights are chosen by.
         weights: that are given; None chooses them.
         or_equal: see :func:`clipprompt.evaluation.ensembles.fit_ensemble`.
+        tell: takes a line for each picture that could not be read and was left out.
         how: arguments of :func:`clipprompt.evaluation.scoring.score_images`.
 
     Raises:
@@ -86,6 +88,8 @@ def fit_members(
     found: dict[int, Scores] = {}
     for places in _by_backbone(rows):
         scored = score_images({place: learners[place] for place in places}, validation.images, own_branch=True, **how)
+        for _, reason in () if found else scored.skipped:  # those that the others cannot read either
+            tell(reason)
         seen = scored.dataset
         for place in places:
             found[place] = Scores(scored.by_key[place], seen.targets, seen.classnames, seen.ids)

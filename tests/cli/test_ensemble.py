@@ -177,18 +177,22 @@ def test_other_formats_have_the_same_rows(folder: Path, output_format: str) -> N
     assert list(first) == ["class", "n_positive", *names]
 
 
-def test_a_picture_that_cannot_be_read_is_named_and_left_out(folder: Path) -> None:
+@pytest.mark.parametrize("broken", ["tested", "validation"])
+def test_a_picture_that_cannot_be_read_is_named_and_left_out(folder: Path, broken: str) -> None:
     lines = ["path,dog,cat"]
     for number in range(4):
         Image.new("RGB", (40, 40), (60 * number, 0, 90)).save(folder / f"{number}.png")
         lines.append(f"{number}.png,{number % 2},{int(number < 2)}")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n not an image")
     (folder / "labels.csv").write_text("\n".join([*lines, "broken.png,1,0"]) + "\n")
-    result = run(f"captions vit -d {folder}/labels.csv --weights 1,1 -f json")
+    labels = f"{folder}/labels.csv"
+    tested, validation = (labels, "mini:val") if broken == "tested" else ("mini:test", labels)
+    result = run(f"captions vit -d {tested} --validation {validation} --classes dog,cat -f json")
     assert result.exit_code == 1
-    assert "skipped" in result.stderr
-    assert "broken.png" in result.stderr
-    assert [record["n_images"] for record in json.loads(result.stdout)] == [4, 4, 4]
+    assert result.stderr.count("clipprompt: skipped: ") == result.stderr.count("broken.png") == 1
+    together = json.loads(result.stdout)[-1]
+    assert together["n_images"] == (4 if broken == "tested" else 24)
+    assert ("(4 pictures, 2 classes)" in together["weights_by"]) == (broken == "validation")
 
 
 BAD = [
