@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from clipprompt.backbone import Backbone
 from clipprompt.config import read_config
-from clipprompt.evaluation.classification import Evaluation, evaluate_tests
-from clipprompt.evaluation.records import write_records
-from clipprompt.learners import create_learner, load_learner
+from clipprompt.evaluation.classification import evaluate_tests
+from clipprompt.evaluation.ensemble_tests import evaluate_ensemble_tests
+from clipprompt.evaluation.multilabel_tests import evaluate_multilabel_tests
+from clipprompt.evaluation.one_pass import Evaluation
+from clipprompt.evaluation.records import read_records, write_records
+from clipprompt.learners import Learner, create_learner, load_learner
 from clipprompt.sweep._backbones import Backbones
+from clipprompt.sweep._weights import fit_weights
 from clipprompt.sweep.task import PREDICTIONS, RESULTS, Task
 from clipprompt.training.metrics_log import read_metrics
 
@@ -31,24 +38,39 @@ def test_task(task: Task, backbones: Backbones) -> list[str]:
         skipped.append(line)
         print(line, file=sys.stderr)  # which is the job's log
 
-    backbone, seconds = backbones.load(task.config), None
-    if task.job.learns:
-        config = read_config(task.folder / "config.yaml")  # with the fingerprints of what was learnt from
-        learner, seconds = load_learner(task.folder, backbone), _train_seconds(task)
-    else:
-        config = task.config
-        learner = create_learner(task.job.method, backbone, _UNTOLD, **config.learner)
     how = Evaluation(
         root=task.root,
         cache=task.cache,
         predictions=predictions if task.predictions or predictions.is_file() else None,  # none older than the results
-        workers=config.data.workers,
+        workers=task.config.data.workers,
         places=task.places,
         say=say,
     )
-    write_records(task.folder / RESULTS, evaluate_tests(learner, task.job, config, how, seconds))
+    test = _test_ensemble if task.members else _test_learner
+    write_records(task.folder / RESULTS, test(task, backbones.load(task.config), how))
     task.describe()
     return skipped
+
+
+def _test_learner(task: Task, backbone: Backbone, how: Evaluation) -> Iterator[Mapping[str, Any]]:
+    config, seconds = task.config, None
+    if task.job.learns:
+        config = read_config(task.folder / "config.yaml")  # with the fingerprints of what was learnt from
+        seconds = _train_seconds(task)
+    evaluate = evaluate_multilabel_tests if task.job.multilabel else evaluate_tests
+    return iter(evaluate(_learner(task, backbone), task.job, config, how, seconds))
+
+
+def _test_ensemble(task: Task, backbone: Backbone, how: Evaluation) -> Iterator[Mapping[str, Any]]:
+    learners = {member.job.name: _learner(member, backbone) for member in task.members}
+    records: Any = {member.job.name: read_records(member.folder / RESULTS) for member in task.members}
+    return evaluate_ensemble_tests(task.job, learners, records, fit_weights(task, learners, how), how)
+
+
+def _learner(task: Task, backbone: Backbone) -> Learner:
+    if task.job.learns:
+        return load_learner(task.folder, backbone)
+    return create_learner(task.job.method, backbone, _UNTOLD, **task.config.learner)
 
 
 def _train_seconds(task: Task) -> float:

@@ -69,7 +69,8 @@ def _check_several(tasks: Sequence[Task]) -> Iterator[str]:
         sources.setdefault((data.dataset, data.corpus, data.labels, data.subset, data.class_split), task)
     for task in sources.values():
         source = load_source(task.config)
-        yield from source.images.notes if isinstance(source, LabelledImages) else ()
+        if isinstance(source, LabelledImages):  # which labels a seed leaves known is for the log of each run
+            yield from (source.pool if source.pool and task.job.shots is None else source.images).notes
     for dataset, part in dict.fromkeys((test.dataset, test.part) for task in tasks for test in task.job.tests):
         load_part(dataset, part, tasks[0].root)
 

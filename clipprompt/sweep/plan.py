@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clipprompt.config import BackboneConfig, RunConfig
+from clipprompt.errors import UserError
 from clipprompt.evaluation.protocols import Job, load_protocol, plan_jobs
 from clipprompt.features.images import places_read_by
 from clipprompt.sweep.request import Request
@@ -54,8 +55,9 @@ def plan_tasks(
     tasks = dict[str, Task]()
     for job in (*learners, *(job for job in jobs if job.members)):
         members = tuple(tasks[name] for name in job.members)
-        config = members[0].config if members else _config(job, root, run_settings, cache)
-        tasks[job.name] = Task(job, folder / job.name, config, root, cache, predictions, places, members)
+        config = _shared_backbone(job, members) if members else _config(job, root, run_settings, cache)
+        told = predictions and not members  # theirs have them
+        tasks[job.name] = Task(job, folder / job.name, config, root, cache, told, places, members)
         if job.learns:
             check_request(config)
     return [tasks[job.name] for job in jobs]
@@ -85,6 +87,16 @@ def _config(job: Job, root: Path | None, run_settings: Sequence[str], cache: Pat
     if cache is None or data.cache is not None or not is_shared:
         return config
     return job.config(root, [*run_settings, f"data.cache={json.dumps(str(cache), ensure_ascii=False)}"])
+
+
+def _shared_backbone(job: Job, members: Sequence[Task]) -> RunConfig:
+    """The configuration of the first member of an ensemble, which has the backbone of all of them."""
+    first, *others = members
+    for other in others:
+        if other.config.backbone != first.config.backbone:
+            told = " and ".join(_say_backbone(one.config.backbone) for one in (first, other))
+            raise UserError(f"{job.method} is of two backbones ({told}); set backbone keys for all methods alike")
+    return first.config
 
 
 def _say_backbone(config: BackboneConfig) -> str:

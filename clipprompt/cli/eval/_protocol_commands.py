@@ -23,31 +23,29 @@ class About(NamedTuple):
     options: tuple[str, ...]
 
 
-_ONE_CLASS, _SEVERAL = ("predictions",), ("shots", "known", "captions", "source")
+_SEVERAL = ("shots", "known", "captions", "source")
 PROTOCOLS = {
     "base-to-novel": About(
         "Learn half of a set's classes; be tested on these and on the others.",
         "--methods coop,cocoop,maple --root DATA",
-        (*_ONE_CLASS, "shots", "class_splits"),
+        ("shots", "class_splits"),
     ),
     "few-shot": About(
         "Learn a set from 1, 2, 4, 8 and 16 pictures of each class.",
         "--methods coop --datasets dtd --shots 1,16 --root DATA",
-        (*_ONE_CLASS, "shots"),
+        ("shots",),
     ),
     "cross-dataset": About(
         "Learn ImageNet; be tested on it and on ten other sets.",
         "--methods coop,maple --root DATA",
-        (*_ONE_CLASS, "shots", "source"),
+        ("shots", "source"),
     ),
     "domain": About(
         "Learn ImageNet; be tested on it and on other kinds of pictures of its classes.",
         "--methods coop,maple --root DATA",
-        (*_ONE_CLASS, "shots", "source"),
+        ("shots", "source"),
     ),
-    "zero-shot": About(
-        "Test hand-written prompts, with nothing learnt.", "--datasets mini-objects,photos/", _ONE_CLASS
-    ),
+    "zero-shot": About("Test hand-written prompts, with nothing learnt.", "--datasets mini-objects,photos/", ()),
     "partial-label": About(
         "Learn a multi-label set of which a part of the labels is known.",
         "-d voc2007 --captions voc.parquet --root DATA",
@@ -107,6 +105,5 @@ class ProtocolCommand(TyperCommand):
         """
         for parameter in self._useless:
             if ctx.params[parameter.name] != parameter.default:
-                value = "" if ctx.params[parameter.name] is True else f" {ctx.params[parameter.name]}"
-                raise UserError(f"{parameter.opts[0]}{value} has no use in {self.name}")
+                raise UserError(f"{parameter.opts[0]} {ctx.params[parameter.name]} has no use in {self.name}")
         return super().invoke(ctx)

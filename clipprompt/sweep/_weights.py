@@ -1,0 +1,45 @@
+"""The weights of an ensemble's members, by pictures that a member held out of its training: never by tested ones."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+
+from clipprompt.evaluation.ensemble_pictures import held_out_validation
+from clipprompt.evaluation.ensemble_prompts import fit_members
+from clipprompt.evaluation.ensembles import Ensemble, given_ensemble
+from clipprompt.evaluation.multilabel import Row
+from clipprompt.evaluation.multilabel_tests import load_tested
+from clipprompt.evaluation.one_pass import Evaluation
+from clipprompt.learners import Learner
+from clipprompt.sweep.task import Task
+
+
+def fit_weights(task: Task, learners: Mapping[str, Learner], how: Evaluation) -> Ensemble:
+    """Weighs the members of an ensemble, once for all of its tests.
+
+    Equal weights are taken, and said to be, where no member held pictures out, or where the labels that are known of
+    them cannot tell weights apart.
+
+    Args:
+        task: of the ensemble.
+        learners: of its members, by the names of their jobs.
+        how: where data are, and how they are read.
+
+    Raises:
+        UserError: as :func:`clipprompt.evaluation.ensemble_pictures.held_out_validation`.
+    """
+    holders = [one for one in task.members if one.job.learns_from_pictures and one.config.train.select != "last"]
+    if not holders:
+        return given_ensemble(None, len(learners), "equal: no member held pictures out")
+    # Of all classes where these are tested: what was held out has no label of unseen ones.
+    test = next((test for test in task.job.tests if test.subset != "novel"), task.job.tests[0])
+    tested = load_tested(task.job, test, how.root).images
+    validation = held_out_validation([one.folder for one in task.members if one.job.learns], tested)
+    for note in validation.notes:
+        print(note, file=sys.stderr)  # which is the job's log
+    names = " and ".join(dict.fromkeys(one.job.spelling for one in holders))
+    rows = [Row(learner) for learner in learners.values()]
+    told = replace(validation, where=f"pictures that {names} held out")
+    return fit_members(rows, told, or_equal=True, batch_size=how.batch_size, workers=how.workers)
