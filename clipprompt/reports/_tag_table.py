@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NONE = "none of these"
 _NAME, _MOST = 36, 0.4  # columns of the names: as many, and no more than this share of a terminal
 _GAP = "  "
-_ANSWERS = {"yes": "green", "uncertain": "yellow", "no": "dim"}
+_ANSWERS = {"yes": ("yes", "green"), "uncertain": ("?", "yellow"), "no": ("no", "dim")}
 
 
 class TagTable:
@@ -37,7 +37,7 @@ class TagTable:
         """
         self._width = width
         self._name = _NAME if width is None else min(_NAME, int(width * _MOST))
-        self._value = ("probability" if probabilities else "score") + (" and answer" if answers else "")
+        self._value = ("probability" if probabilities else "score") + ("; ? uncertain" if answers else "")
         self._console = Console(file=io.StringIO(), width=width, force_terminal=width is not None)
 
     def head(self) -> str:
@@ -61,8 +61,8 @@ class TagTable:
 
     def _word(self, tag: Tag) -> Text:
         value = f"{tag.score:.2f}" if tag.probability is None else f"{100 * tag.probability:.0f} %"
-        answer = "" if tag.answer is None else f" {tag.answer}"
-        return Text.assemble(printable(tag.label), " ", (value, "cyan"), (answer, _ANSWERS.get(answer.strip(), "")))
+        word = Text.assemble(printable(tag.label), " ", (value, "cyan"))
+        return word if tag.answer is None else word.append(" ").append(*_ANSWERS[tag.answer])
 
     def _rows(self, words: list[Text]) -> list[list[Text]]:
         """The words in as many rows as the terminal needs."""

@@ -91,6 +91,14 @@ def test_probabilities_are_bars_from_zero_to_one() -> None:
     assert "dog93 % cat5 %" in page.text
 
 
+def test_answers_stand_behind_the_values_and_a_line_says_what_they_mean() -> None:
+    page = _page([_tagged("a.jpg", Tag("dog", 3.0, 0.9, answer="yes"), Tag("cat", 2.0, 0.4, answer="uncertain"))])
+    assert "dog90 % yes cat40 % uncertain" in page.text
+    assert [tag["class"] for tag in page.all("div", "tag")] == ["tag yes", "tag uncertain"]
+    assert "sure of it" in page.text
+    assert "sure of it" not in _page([_tagged("a.jpg", Tag("dog", 3.0, 0.9))]).text
+
+
 def test_scores_share_one_scale_on_which_the_lowest_can_be_seen() -> None:
     page = _page([_tagged("a.jpg", Tag("dog", 30.0)), _tagged("b.jpg", Tag("cat", 20.0), Tag("cow", -10.0))])
     assert [bar["style"] for bar in page.all("span", "score")] == [f"--number:{n}.0000" for n in (30, 20, -10)]

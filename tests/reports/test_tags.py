@@ -13,6 +13,10 @@ from clipprompt.reports.tags import FORMATS, tag_writer
 
 PLAIN = ImageTags("a.jpg", (Tag("dog", 24.125), Tag("red bus", -3.5)), size=(4, 3))
 CALIBRATED = ImageTags("b.jpg", (Tag("dog", 24.125, 0.98765), Tag("red bus", 3.5, 0.5)))
+ANSWERED = ImageTags(
+    "c.jpg",
+    (Tag("dog", 3.0, 0.97, answer="yes"), Tag("cat", 2.0, 0.4, answer="uncertain"), Tag("cow", 1.0, 0.01, answer="no")),
+)
 NONE = ImageTags("none.jpg")
 BROKEN = ImageTags("broken.jpg", error="the file is empty")
 STRANGE = [
@@ -133,3 +137,30 @@ def test_the_page_takes_every_name(path: str) -> None:
 def test_an_unknown_format_is_refused_with_the_nearest() -> None:
     with pytest.raises(UserError, match=r"'jsnol' is not one of .*did you mean 'jsonl'"):
         tag_writer("jsnol")
+
+
+def test_answers_stand_beside_the_labels_in_every_format() -> None:
+    (line,) = written("jsonl", ANSWERED).splitlines()
+    assert [tag["answer"] for tag in json.loads(line)["tags"]] == ["yes", "uncertain", "no"]
+    rows = list(csv.reader(io.StringIO(written("csv", ANSWERED, NONE, answers=True), newline="")))
+    assert [row[4] for row in rows] == ["answer", "yes", "uncertain", "no", ""]
+    heading, row = written("table", ANSWERED, probabilities=True, answers=True).splitlines()
+    assert heading.endswith("labels (probability; ? uncertain)")
+    assert row.endswith("dog 97 % yes  cat 40 % ?  cow 1 % no")
+    assert "97 % <b>yes</b>" in written("html", ANSWERED, answers=True)
+
+
+@pytest.mark.parametrize("output_format", ["jsonl", "csv", "table"])
+def test_without_answers_nothing_is_said_of_them(output_format: str) -> None:
+    text = written(output_format, CALIBRATED, NONE, probabilities=True)
+    assert "answer" not in text
+    assert "uncertain" not in text
+
+
+def test_a_table_with_answers_fits_into_80_columns() -> None:
+    from rich.text import Text
+
+    many = ImageTags("folder/" * 12 + "a.jpg", ANSWERED.tags * 5)
+    lines = [Text.from_ansi(line).plain for line in written("table", many, answers=True, width=80).splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert sum(line.count(" ?") for line in lines[1:]) == 5
