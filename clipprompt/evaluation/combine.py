@@ -96,7 +96,12 @@ def ensemble(
 
 
 def check_weights(weights: Sequence[float] | None, n_files: int, what: str = "files") -> tuple[float, ...]:
-    """The weights of so many files, or of ``what`` has scores; equal ones when None.
+    """The weights of so many files; equal ones when None.
+
+    Args:
+        weights: one each.
+        n_files: how many there are.
+        what: errors call them.
 
     Raises:
         UserError: for another number of weights, one that is negative or not finite, or nothing but zeros.
