@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from clipprompt.errors import UserError
 from clipprompt.evaluation._draws import Draw
-from clipprompt.evaluation._multilabel_sets import DRAWN
 from clipprompt.evaluation._protocol_yaml import Protocol, settings_for
 from clipprompt.evaluation._settings import settings_of
 from clipprompt.evaluation._test_sets import hand_written, is_drawn
 from clipprompt.evaluation.jobs import Job, Test
 from clipprompt.evaluation.methods import Method
+from clipprompt.evaluation.multilabel_sets import DRAWN
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from clipprompt._config_errors import describe_validation
 from clipprompt._yaml import read_mapping
 from clipprompt.datasets.classification.load import NAMED
 from clipprompt.errors import UserError, nearest
-from clipprompt.evaluation import _multilabel_sets
+from clipprompt.evaluation import multilabel_sets
 from clipprompt.evaluation.methods import parse_method
 from clipprompt.resources import resource
 
@@ -145,7 +145,7 @@ def _check_names(path: Path, protocol: Protocol) -> None:
             parse_method(method)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
-    known = list(_multilabel_sets.NAMED if protocol.multilabel else NAMED)
+    known = list(multilabel_sets.NAMED if protocol.multilabel else NAMED)
     ruled = [name for _, found in (*rules, ("", protocol.pictures)) for rule in found for name in rule.datasets]
     sources = [name for name in (protocol.source, protocol.drawn.source) if name is not None]
     for name in (*protocol.datasets, *sources, *ruled):

@@ -1,4 +1,4 @@
-"""Names of sets, as a command line gives them; those with several classes to a picture: ``_multilabel_sets``."""
+"""Names of sets, as a command line gives them; those with several classes to a picture: ``multilabel_sets``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.datasets.select import is_named as is_multi_label
 from clipprompt.datasets.specifications import SPECIFICATIONS as MULTI_LABEL
 from clipprompt.errors import UserError, nearest
-from clipprompt.evaluation._multilabel_sets import DRAWN
+from clipprompt.evaluation.multilabel_sets import DRAWN
 from clipprompt.mini.styles import STYLES
 
 _PLAIN = "a photo of a {}."

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from clipprompt.config import RunConfig, load_config
-from clipprompt.evaluation._multilabel_sets import training_spec
 from clipprompt.evaluation._test_sets import folder_name, is_official
 from clipprompt.evaluation.methods import spell
+from clipprompt.evaluation.multilabel_sets import training_spec
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ from clipprompt.datasets.images import PRESENT, UNKNOWN
 from clipprompt.datasets.partial.class_groups import class_groups, with_any_of
 from clipprompt.evaluation._job_facts import Learnt, TestedPart, describe_test
 from clipprompt.evaluation._multilabel_facts import describe_learnt, name_corpus
-from clipprompt.evaluation._multilabel_sets import load_part
 from clipprompt.evaluation._test_sets import folder_name
 from clipprompt.evaluation.jobs import Job, Test
 from clipprompt.evaluation.measures import measure, sigmoid
 from clipprompt.evaluation.multilabel_records import MultiLabelTestRecord
+from clipprompt.evaluation.multilabel_sets import load_part
 from clipprompt.evaluation.one_pass import IN_MEMORY, Evaluation, score_part
 from clipprompt.evaluation.records import write_records
 from clipprompt.evaluation.scoring import FloatMatrix, Scored

@@ -14,13 +14,13 @@ from pathlib import Path
 from clipprompt.datasets.classification.sets import PARTS
 from clipprompt.errors import UserError, nearest
 from clipprompt.evaluation._draws import make_draws
-from clipprompt.evaluation._multilabel_sets import DRAWN, check_has_parts, check_has_val, resolve_multilabel
 from clipprompt.evaluation._plan import Plan
 from clipprompt.evaluation._protocol_yaml import Protocol, list_protocols, load_protocol, read_protocol
 from clipprompt.evaluation._settings import check_addressees, check_settings, settings_of
 from clipprompt.evaluation._test_sets import is_drawn, resolve_datasets
 from clipprompt.evaluation.jobs import Job, Test
 from clipprompt.evaluation.methods import Method, parse_method
+from clipprompt.evaluation.multilabel_sets import DRAWN, check_has_parts, check_has_val, resolve_multilabel
 from clipprompt.learners import list_learners
 
 __all__ = ["Job", "Protocol", "Test", "list_protocols", "load_protocol", "plan_jobs", "read_protocol", "settings_of"]
