@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from clipprompt.config import RunConfig
 from clipprompt.errors import UserError, nearest
 from clipprompt.evaluation.jobs import Job
 
@@ -37,14 +38,18 @@ def check_addressees(settings: Sequence[str], methods: Sequence[str]) -> None:
             raise UserError(f"setting {setting!r} is for method {method!r}{nearest(method, methods)}, which is not run")
 
 
-def check_settings(job: Job, given: Sequence[str]) -> None:
-    """Finds a setting that a job's method does not take.
+def checked_config(job: Job, given: Sequence[str]) -> RunConfig:
+    """The configuration of a job.
+
+    Args:
+        job: of a learner.
+        given: settings of the request.
 
     Raises:
-        UserError: naming method and setting.
+        UserError: for a setting that its method does not take, naming both.
     """
     try:
-        job.config()
+        return job.config()
     except UserError as error:
         alone = f"; METHOD:KEY=VALUE, as in {job.spelling}:train.lr=0.002, is for one method" if given else ""
         raise UserError(f"{job.spelling}: {error}{alone}") from error

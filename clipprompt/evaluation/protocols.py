@@ -16,7 +16,7 @@ from clipprompt.errors import UserError, nearest
 from clipprompt.evaluation._draws import make_draws
 from clipprompt.evaluation._plan import Plan
 from clipprompt.evaluation._protocol_yaml import Protocol, list_protocols, load_protocol, read_protocol
-from clipprompt.evaluation._settings import check_addressees, check_settings, settings_of
+from clipprompt.evaluation._settings import check_addressees, checked_config, settings_of
 from clipprompt.evaluation._test_sets import is_drawn, resolve_datasets
 from clipprompt.evaluation.jobs import Job, Test
 from clipprompt.evaluation.methods import Method, parse_method
@@ -73,8 +73,7 @@ def plan_jobs(
     draws = make_draws(protocol, seeds, shots, class_splits, known)
     ensembles = [method for method in asked if method.members]
     jobs = [job for method in (*learners, *ensembles) for job in plan.jobs(method, draws)]
-    for job in {(job.spelling, job.settings): job for job in jobs if not job.members}.values():
-        check_settings(job, settings)
+    _check_configs(jobs, settings)
     if twice := [name for name, n in Counter(job.name for job in jobs).items() if n > 1]:
         raise UserError(f"two sets of pictures would share the folder {twice[0]}; rename one of their folders")
     return jobs
@@ -91,18 +90,18 @@ def _methods(protocol: Protocol, given: Sequence[str], has_captions: bool) -> li
     methods = list(dict.fromkeys(map(parse_method, names)))
     for method in methods:
         if (reason := _refusal(protocol, method)) is not None:
-            raise UserError(f"{method.spelling} {reason.format(usable=' or '.join(usable))}")
+            raise UserError(f"{method.spelling} {reason}; choose among {', '.join(usable)}")
     return methods
 
 
 def _refusal(protocol: Protocol, method: Method) -> str | None:
     """Why a protocol does not run a method; None where it does."""
     if not protocol.learns and method.learns_from is not None:
-        return f"learns, and in {protocol.name} nothing is learnt; choose {{usable}}"
+        return f"learns, and in {protocol.name} nothing is learnt"
     if not protocol.multilabel and method.members:
-        return f"is an ensemble, and {protocol.name} has one class to a picture; ensembles are for several"
+        return f"is an ensemble, which is for several classes to a picture, and {protocol.name} has one"
     if not protocol.multilabel and method.learns_from not in (None, "images"):
-        return f"learns from captions, and {protocol.name} has only pictures; leave it out"
+        return f"learns from captions, and {protocol.name} has only pictures"
     return None
 
 
@@ -138,3 +137,15 @@ def _check_parts(plan: Plan, learners: Sequence[Method]) -> None:
     if any(method.learns_from in ("images", "both") for method in learners):
         for dataset in plan.datasets if plan.source in (None, *plan.datasets) else ():
             check_has_parts(dataset)
+
+
+def _check_configs(jobs: Sequence[Job], given: Sequence[str]) -> None:
+    """Finds settings that a method does not take, and an ensemble whose members would have several backbones."""
+    alike = {(job.spelling, job.settings): job for job in jobs if not job.members}
+    configs = {key: checked_config(job, given) for key, job in alike.items()}
+    of_job = {job.name: configs[job.spelling, job.settings] for job in jobs if not job.members}
+    for job in jobs:
+        for member in job.members[1:]:
+            if of_job[member].backbone != of_job[job.members[0]].backbone:
+                names = " and ".join(of_job[name].backbone.name for name in (job.members[0], member))
+                raise UserError(f"{job.method}: its members have backbones of their own ({names}); give them one")

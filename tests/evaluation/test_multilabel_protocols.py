@@ -48,7 +48,7 @@ def test_without_a_request_everything_is_there_for_drawn_pictures(name: str) -> 
 def test_every_learner_has_a_configuration_of_each_source(name: str) -> None:
     sources = ["tai_dpt:images", "tai_dpt:both", "caption_dual:captions", "caption_dual:both"]
     for datasets, corpus in (("mini", None), ("all", "c.parquet")):
-        jobs = _plan(name, ",".join(["all", *sources]), datasets, corpus=corpus, seeds=[1])
+        jobs = _plan(name, ",".join(["all", *sources]), datasets, corpus=corpus, seeds=[1], known=[0.5], shots=[1])
         assert {job.spelling for job in jobs} == {*list_learners(), *sources}
         for job in {(job.method, job.settings): job for job in jobs}.values():
             data = job.config("/data").data
@@ -262,7 +262,11 @@ def test_captions_are_named_by_their_whole_path(monkeypatch: pytest.MonkeyPatch,
 
 BAD_REQUESTS: dict[str, tuple[str, dict[str, Any], str]] = {
     "labels of one class": ("base-to-novel", {"known": [0.1]}, r"--known has no use in base-to-novel.*is known"),
-    "ensemble of one class": ("few-shot", {"methods": ["coop+vpt"]}, r"coop\+vpt is an ensemble, and few-shot has one"),
+    "ensemble of one class": (
+        "few-shot",
+        {"methods": ["coop+vpt"]},
+        r"coop\+vpt is an ensemble, .* and few-shot has one",
+    ),
     "captions of one class": ("few-shot", {"corpus": "mini"}, r"--captions mini has no use in few-shot without"),
     "source of captions of one class": ("domain", {"methods": ["tai_dpt:both"]}, r"tai_dpt:both learns from captions"),
     "pictures of one class": ("partial-label", {"datasets": ["caltech101"]}, r"caltech101 has one class to a picture"),
@@ -295,6 +299,11 @@ BAD_REQUESTS: dict[str, tuple[str, dict[str, Any], str]] = {
         "partial-label",
         {"settings": ["dualcoop:captions:train.lr=1"]},
         r"for method 'dualcoop:captions' \(did you mean 'dualcoop'\?\), which is not run",
+    ),
+    "members of several backbones": (
+        "partial-label",
+        {"methods": ["dualcoop+zero_shot"], "settings": ["dualcoop:backbone.name=RN50"]},
+        r"dualcoop\+zero_shot: its members have backbones of their own \(RN50 and RN101\); give them one",
     ),
     "split": ("partial-label", {"datasets": ["voc2007:test"]}, r"voc2007:test: leave out :test; a protocol says"),
     "unknown set": ("partial-label", {"datasets": ["voc207"]}, r"'voc207' \(did you mean 'voc2007'\?\); give voc2007"),

@@ -371,6 +371,12 @@ def test_an_unknown_protocol_is_named_with_the_nearest(name: str, message: str) 
 
 BAD_FILES: dict[str, tuple[dict[str, Any], str]] = {
     "unknown key": ({"shot": [1]}, r"unknown key 'shot' \(did you mean 'shots'\?\)"),
+    "share above 1": ({"known": [1.5]}, r"known is 1.5"),
+    "share that is text": ({"known": ["half"]}, r"known is 'half'"),
+    "no share": ({"known": []}, r"known is \[\]"),
+    "set of several classes": ({"datasets": ["voc2007"]}, r"no set 'voc2007'"),
+    "set of one class": ({"multilabel": True, "datasets": ["dtd"]}, r"no set 'dtd'"),
+    "unknown source of a method": ({"methods": ["tai_dpt:image"]}, r"mine.yaml: tai_dpt:image: .*'images'"),
     "no list": ({"shots": 16}, r"shots is 16, but it should be a valid list"),
     "shots of 0": ({"shots": [0]}, r"shots is 0"),
     "no test": ({"tests": []}, r"tests is \[\]"),
