@@ -36,7 +36,7 @@ from clipprompt.mini.captions import caption_split
 from clipprompt.mini.scenes import VOC_CLASSES
 from clipprompt.resources import resource
 from clipprompt.training.data import TrainingData, caption_data
-from clipprompt.training.encoded_views import encode_views
+from clipprompt.training.encoded_pictures import encode_pictures
 from clipprompt.training.image_data import ImageData, Pictures
 from clipprompt.training.loop import train
 from clipprompt.training.sentences import load_sentences
@@ -104,7 +104,7 @@ def training_data(learner: Learner, config: RunConfig) -> TrainingData:
         images = objects("train", N_SHOTS * len(VOC_CLASSES))
         pictures = Pictures(images, np.arange(len(images)))
         if learner.image_side_is_frozen:
-            return encode_views(learner, pictures, config.data)
+            return encode_pictures(learner, [pictures], config.data)[0]
         return ImageData(learner.backbone, pictures, augment=False, workers=config.data.workers)
     with tempfile.TemporaryDirectory() as folder:
         captions, corpus = Path(folder) / "captions.txt", Path(folder) / "corpus.parquet"

@@ -139,14 +139,15 @@ def _fill_cache(
     cache: Path,
     draft: bool,
     wanted: Wanted,
-    **loading: int,
+    batch_size: int,
+    workers: int,
 ) -> ImageRows:
     """An entry on disk that serves all learners, whatever they are: with the places as well."""
     backbone = next(iter(learners.values())).backbone
     settings = f"draft at {backbone.image_size}" if draft else "whole"
     opener = draft_opener(dataset.open_item, backbone.image_size) if draft else dataset.open_item
     store = ImageCache(backbone, dataset.items, opener, cache, settings, wanted.places or (False,))
-    store.fill(**loading)
+    store.fill(batch_size=batch_size, workers=workers)
     return store
 
 

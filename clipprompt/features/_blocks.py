@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class BlockFile:
             key: what the rows depend on, written down for the reader.
 
         Raises:
-            UserError: if the folder cannot be written, or the disk is too small.
+            UserError: if the folder cannot be written.
         """
         self.folder = folder
         self._rows_path, self._index_path = folder / "rows.bin", folder / "blocks.json"
@@ -46,20 +46,37 @@ class BlockFile:
         }
         self._sums = self._read_sums()
         try:
-            self._reserve()
+            self._make_file()
             self.rows: npt.NDArray[Any] = np.memmap(self._rows_path, dtype=self._dtype, mode="r+", shape=shape)
         except OSError as error:
-            raise UserError(f"cannot write the feature cache {folder}: {error.strerror or error}") from error
+            raise self._cannot_write(error) from error
         self._sums = {n: total for n, total in self._sums.items() if self._checksum(n) == total}
 
     def refresh(self) -> None:
-        """Takes what another process finished since; for use while no other is writing."""
-        found = {number: total for number, total in self._read_sums().items() if number not in self._sums}
+        """Takes what another process finished, or finished anew, since; for use while no other is writing."""
+        found = {number: total for number, total in self._read_sums().items() if self._sums.get(number) != total}
         self._sums |= {number: total for number, total in found.items() if self._checksum(number) == total}
 
     def is_done(self, number: int) -> bool:
         """Whether a block is finished and undamaged."""
         return number in self._sums
+
+    def reserve(self, numbers: Iterable[int]) -> None:
+        """Takes the disk space of some blocks: a full disk is told before hours of encoding, and not by a signal.
+
+        Raises:
+            UserError: if there is too little.
+        """
+        if not hasattr(os, "posix_fallocate"):  # not on every system
+            return
+        width = self._shape[1] * self._dtype.itemsize
+        try:
+            with self._rows_path.open("r+b") as file:
+                for first, last in ((self._bounds[n], self._bounds[n + 1]) for n in numbers):
+                    if last > first:
+                        os.posix_fallocate(file.fileno(), first * width, (last - first) * width)
+        except OSError as error:
+            raise self._cannot_write(error) from error
 
     def finish(self, number: int) -> None:
         """Makes a block that was written to ``rows`` final.
@@ -75,6 +92,9 @@ class BlockFile:
         """The array, memory-mapped for reading."""
         return np.memmap(self._rows_path, dtype=self._dtype, mode="r", shape=self._shape)
 
+    def _cannot_write(self, error: OSError) -> UserError:
+        return UserError(f"cannot write the feature cache {self.folder}: {error.strerror or error}")
+
     def _read_sums(self) -> dict[int, int]:
         try:
             index = json.loads(self._index_path.read_text(encoding="utf-8"))
@@ -84,17 +104,10 @@ class BlockFile:
             pass  # no index, or a damaged one: nothing is finished
         return {}
 
-    def _reserve(self) -> None:
-        # Space is taken at once, so that a full disk is told before hours of encoding and not by a signal in between.
+    def _make_file(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        size = self._shape[0] * self._shape[1] * self._dtype.itemsize
-        if self._rows_path.exists() and self._rows_path.stat().st_size == size:
-            return
         with self._rows_path.open("ab") as file:
-            file.truncate(size)
-            file.flush()
-            if size and hasattr(os, "posix_fallocate"):  # not on every system
-                os.posix_fallocate(file.fileno(), 0, size)
+            file.truncate(self._shape[0] * self._shape[1] * self._dtype.itemsize)
 
     def _checksum(self, number: int) -> int:
         first, last = self._bounds[number], self._bounds[number + 1]

@@ -61,6 +61,11 @@ class FeatureCache:
         """Size of the rows."""
         return int(self.rows.nbytes)
 
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether the rows are memory-mapped."""
+        return isinstance(self.rows, np.memmap)
+
     def take(self, items: Ints) -> tuple[Tensor, Tensor]:
         """Rows of some items.
 
@@ -68,14 +73,14 @@ class FeatureCache:
             items: (B,) item numbers; may repeat.
 
         Returns:
-            Rows (T, E) in float32, one item after another in the order asked for, and the number of rows of each, (B,).
+            Rows (T, E) as they are kept, one item after another in the order asked for, and the number of rows of each,
+            (B,).
         """
         places = self.places[items]
         lengths = self.offsets[places + 1] - self.offsets[places]
         starts = np.cumsum(lengths) - lengths
         index = np.arange(int(lengths.sum())) + np.repeat(self.offsets[places] - starts, lengths)
-        rows = torch.from_numpy(np.take(self.rows, index, axis=0)).float()
-        return rows, torch.from_numpy(lengths)
+        return torch.from_numpy(np.take(self.rows, index, axis=0)), torch.from_numpy(lengths)
 
 
 def build_cache(
@@ -124,6 +129,7 @@ def build_cache(
     store: BlockFile | None = None
     if on_disk and folder is not None:
         store = BlockFile(folder / cache_name(key or {}), shape, dtype, [int(offsets[b]) for _, b in blocks], key or {})
+        store.reserve(range(len(blocks)))
     rows = store.rows if store is not None else np.empty(shape, dtype=dtype)
     with progress(unit="items") as bar:
         task, speed = bar.add_task(description, total=len(order), note=""), _Speed()

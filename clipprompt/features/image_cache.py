@@ -4,8 +4,9 @@
 
 An entry is named by everything that its numbers depend on: weights, precision, transform, and of each file the path,
 size and time of change; of drawn pictures, their names and the code that draws them. A photo takes 4 kB with an RN50 at
-224 pixels, and 104 kB with every place for a local branch. Rows of a file that could not be read are NaN, and it is
-tried again each time: what kept it from being read may have passed. Processes that want the same entry take turns.
+224 pixels, and 104 kB with every place for a local branch. An entry may be filled in part; rows that nobody wanted yet
+are NaN, as are those of a file that could not be read, which is tried again each time: what kept it from being read may
+have passed. Processes that want the same entry take turns.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import hashlib
 import json
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
 from clipprompt.features._blocks import BlockFile
 from clipprompt.features.cache import cache_name
-from clipprompt.features.image_rows import ImageRows
+from clipprompt.features.image_rows import AfterBatch, ImageRows
 from clipprompt.features.images import Opener
 from clipprompt.locks import locked
 
 # What is finished, checked and written as a whole: seconds of work. A small model has few bytes an image.
 _BLOCK_BYTES, _BLOCK_IMAGES = 32e6, 256
+# Images that are encoded together, as far as a block has as many.
+_BATCH = 64
 
 
 def default_cache_folder() -> Path:
@@ -76,51 +79,78 @@ class ImageCache(ImageRows):
         """
         super().__init__(backbone, items, opener, places)
         self.is_rounded = is_rounded
-        key = image_key(backbone, items, settings, places)
-        self.folder = folder / cache_name(key)
-        per_block = min(max(1, int(_BLOCK_BYTES / (self._n_rows * self._width * 2))), _BLOCK_IMAGES)
-        self._ends = [*range(per_block, len(items), per_block), len(items)]
-        shape = (len(items) * self._n_rows, self._width)
         dtype = "float16" if is_rounded else "float32"
-        try:
+        key = {**image_key(backbone, items, settings, places), "dtype": dtype}
+        self.folder = folder / cache_name(key)
+        # Whole batches: one that goes on behind a kill encodes the same images together, and gets the same bits.
+        per_block = min(max(1, int(_BLOCK_BYTES / (self._n_rows * self._width * 2))), _BLOCK_IMAGES)
+        self._per_block = per_block - per_block % _BATCH if per_block > _BATCH else per_block
+        self._ends = [*range(self._per_block, len(items), self._per_block), len(items)]
+        shape = (len(items) * self._n_rows, self._width)
+        with _saying_what_to_do():
             self._store = BlockFile(self.folder, shape, dtype, [end * self._n_rows for end in self._ends], key)
-        except UserError as error:
-            raise UserError(f"{error}; --cache FOLDER takes another place, --no-cache does without") from error
         self._rows = self._store.rows.reshape(len(items), self._n_rows, self._width)
 
-    def missing(self) -> list[int]:
-        """The numbers of the images whose features are not there, ascending."""
-        there = ~np.isnan(self._rows[:, 0, 0])
-        for number, (first, last) in enumerate(pairwise([0, *self._ends])):
-            if not self._store.is_done(number):
-                there[first:last] = False
-        return [int(place) for place in np.flatnonzero(~there)]
+    @property
+    def is_on_disk(self) -> bool:
+        """It is."""
+        return True
 
-    def fill(self, *, batch_size: int = 64, workers: int = 4) -> None:
+    def missing(self, places: Sequence[int] | None = None) -> list[int]:
+        """The numbers of the images, of all or of some, whose features are not there; ascending."""
+        wanted = np.arange(len(self._items)) if places is None else np.unique(np.asarray(places, dtype=np.int64))
+        done = np.array([self._store.is_done(number) for number in range(len(self._ends))])
+        there = done[np.searchsorted(self._ends, wanted, side="right")] & ~np.isnan(self._rows[wanted, 0, 0])
+        return [int(place) for place in wanted[~there]]
+
+    def fill(
+        self,
+        places: Sequence[int] | None = None,
+        *,
+        batch_size: int = _BATCH,
+        workers: int = 4,
+        after_batch: AfterBatch = lambda: None,
+    ) -> None:
         """Extracts what is missing. May be stopped at any time; finished blocks stay.
 
         Where another process is at the same entry, this one waits, and takes what the other leaves.
 
         Args:
+            places: numbers of the images that are wanted; None for all.
             batch_size: see :func:`image_batches`.
             workers: see :func:`image_batches`.
+            after_batch: called after every batch; may raise to stop.
         """
-        self._unreadable.clear()
-        if self.missing():
+        if self.missing(places):
             with locked(self.folder, ".lock", wait=True):
                 self._store.refresh()
-                self._extract(self.missing(), batch_size, workers)
+                self._extract(self.missing(places), min(batch_size, self._per_block), workers, after_batch)
 
-    def _extract(self, places: list[int], batch_size: int, workers: int) -> None:
+    def _extract(self, places: list[int], batch_size: int, workers: int, after_batch: AfterBatch) -> None:
         # The last missing image of each block: when it is there, the block is finished.
         waiting = {bisect_right(self._ends, place): place for place in places}
+        with _saying_what_to_do():
+            self._store.reserve(waiting)
+        for number in waiting:
+            if not self._store.is_done(number):  # so that what nobody asked for is not there when it is
+                first, last = (0, *self._ends)[number : number + 2]
+                self._rows[first:last, 0, 0] = np.nan
 
         def finish(seen: list[int]) -> None:
             for number in [n for n, last in waiting.items() if last <= max(seen)]:
                 self._store.finish(number)
                 del waiting[number]
+            after_batch()
 
         self._encode(places, batch_size, workers, finish)
+
+
+@contextmanager
+def _saying_what_to_do() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{error}; --cache FOLDER takes another place, --no-cache does without") from error
 
 
 def image_key(

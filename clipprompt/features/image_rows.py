@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import Tensor
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
+from clipprompt.features.cache import Ints
 from clipprompt.features.images import (
     FrozenFeatures,
     ImageBatch,
@@ -24,6 +27,8 @@ from clipprompt.features.images import (
     image_batches,
 )
 from clipprompt.progress import progress
+
+AfterBatch = Callable[[], None]
 
 
 class ImageRows(ABC):
@@ -51,18 +56,55 @@ class ImageRows(ABC):
         self._n_rows = sum(self._sizes)
         self._unreadable: dict[int, UserError] = {}
 
-    def let_go(self) -> None:
-        """After ``fill``: no longer keeps the backbone in memory. What is there can be read, and nothing be encoded."""
-        del self._backbone
+    @contextmanager
+    def encoding_with(self, backbone: Backbone) -> Iterator[None]:
+        """Encodes with an equal backbone within the block, and keeps none in memory behind it."""
+        self._backbone = backbone
+        try:
+            yield
+        finally:
+            del self._backbone
 
     @abstractmethod
-    def fill(self, *, batch_size: int = 64, workers: int = 4) -> None:
+    def missing(self, places: Sequence[int] | None = None) -> list[int]:
+        """The numbers of the images, of all or of some, whose features are not there; ascending."""
+
+    @abstractmethod
+    def fill(
+        self,
+        places: Sequence[int] | None = None,
+        *,
+        batch_size: int = 64,
+        workers: int = 4,
+        after_batch: AfterBatch = lambda: None,
+    ) -> None:
         """Encodes what is missing.
 
         Args:
+            places: numbers of the images that are wanted; None for all.
             batch_size: see :func:`image_batches`.
             workers: see :func:`image_batches`.
+            after_batch: called after every batch; may raise to stop.
         """
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the rows."""
+        return int(self._rows.nbytes)
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether the rows are memory-mapped."""
+        return False
+
+    def take(self, places: Ints) -> tuple[Tensor, Tensor]:
+        """After ``fill``: the rows (B x R, E) of some images as they are kept, and R for each, (B,)."""
+        rows = torch.from_numpy(np.take(self._rows, places, axis=0))
+        return rows.flatten(0, 1), torch.full((len(places),), self._n_rows)
+
+    def unpack(self, rows: Tensor, lengths: Tensor) -> FrozenFeatures:
+        """What :meth:`take` gave, on any device, as float32 features of B images."""
+        return self._features(rows.unflatten(0, (len(lengths), -1)), self._wanted)
 
     def read(
         self, wanted: Wanted, batch_size: int = 64, places: Sequence[int] | None = None
@@ -79,7 +121,7 @@ class ImageRows(ABC):
         for start in range(0, len(order), batch_size):
             there = [place for place in order[start : start + batch_size] if place not in self._unreadable]
             if there:
-                rows = torch.from_numpy(kept[there].astype(np.float32))
+                rows = torch.from_numpy(kept[there])
                 yield there, self._features(rows.to(self._device), wanted)
 
     def places_of(self, items: Sequence[Any]) -> list[int]:
@@ -93,13 +135,13 @@ class ImageRows(ABC):
 
     def _encode(self, places: Sequence[int], batch_size: int, workers: int, done: Callable[[list[int]], None]) -> None:
         """Encodes some images; ``done`` is told of each batch."""
-        self._unreadable.clear()
+        for place in places:
+            self._unreadable.pop(place, None)
         stream = image_batches(
             self._backbone, places, lambda i: self._opener(self._items[i]), batch_size=batch_size, workers=workers
         )
         with progress(unit="images") as bar:
-            total = len(self._items)
-            task = bar.add_task("Encoding images", total=total, completed=total - len(places), note="")
+            task = bar.add_task("Encoding images", total=len(places), note="")
             for batch in stream:
                 self._keep(batch)
                 seen = [*batch.items, *(place for place, _ in batch.unreadable)]
@@ -116,8 +158,10 @@ class ImageRows(ABC):
             self._rows[place] = np.nan
             self._unreadable[place] = error
 
-    def _features(self, rows: torch.Tensor, wanted: Wanted) -> FrozenFeatures:
-        whole, *places = rows.split(self._sizes if wanted.places else self._sizes[:1], dim=1)
+    def _features(self, rows: Tensor, wanted: Wanted) -> FrozenFeatures:
+        # Widened part by part, so that each is whole in memory, and on the device, to which half of the bytes went.
+        parts = rows.split(self._sizes if wanted.places else self._sizes[:1], dim=1)
+        whole, *places = (part.float() for part in parts)
         pooled = {kind: whole[:, n] for n, kind in enumerate(self._wanted.pools) if kind in wanted.pools}
         return FrozenFeatures(pooled, dict(zip(self._wanted.places, places, strict=False)))
 

@@ -1,9 +1,9 @@
-"""Features of a test set that all learners of a backbone share: the tower sees each picture once.
+"""Features of a set that all learners of a backbone share: the tower sees each picture once.
 
     with a cache       on disk, for this process and others: of files as float16, of drawn pictures as float32
     without a cache    in memory, as long as the backbone is there
 
-Base and novel classes, seeds, methods and protocols are other readings of the same rows.
+Base and novel classes, seeds, methods, known labels and protocols are other readings of the same rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from clipprompt.backbone import Backbone
 from clipprompt.datasets.decoding import open_image
 from clipprompt.features.cache import cache_name
 from clipprompt.features.image_cache import ImageCache, image_key
-from clipprompt.features.image_rows import ImageRows, row_sizes
+from clipprompt.features.image_rows import AfterBatch, ImageRows, row_sizes
 from clipprompt.features.images import Opener, everything
 
 _MEMORY_BYTES = 1e9  # of what is kept in memory for one backbone
@@ -30,20 +30,27 @@ _kept: WeakKeyDictionary[Backbone, dict[str, ImageRows]] = WeakKeyDictionary()
 class ImageMemory(ImageRows):
     """Features of N images in memory, as float32."""
 
-    def fill(self, *, batch_size: int = 64, workers: int = 4) -> None:
-        """Encodes all of them.
+    def __init__(self, backbone: Backbone, items: Sequence[Any], opener: Opener, places: tuple[bool, ...] = ()) -> None:
+        """Nothing is encoded yet; arguments as :class:`ImageRows`."""
+        super().__init__(backbone, items, opener, places)
+        self._rows = np.full((len(items), self._n_rows, self._width), np.nan, dtype=np.float32)
 
-        Args:
-            batch_size: see :func:`image_batches`.
-            workers: see :func:`image_batches`.
-        """
-        self._rows = np.empty((len(self._items), self._n_rows, self._width), dtype=np.float32)
-        self._encode(range(len(self._items)), batch_size, workers, lambda _: None)
+    def missing(self, places: Sequence[int] | None = None) -> list[int]:
+        """The numbers of the images, of all or of some, whose features are not there; ascending."""
+        wanted = np.arange(len(self._items)) if places is None else np.unique(np.asarray(places, dtype=np.int64))
+        return [int(place) for place in wanted[np.isnan(self._rows[wanted, 0, 0])]]
 
-    @property
-    def nbytes(self) -> int:
-        """Size of the rows."""
-        return int(self._rows.nbytes)
+    def fill(
+        self,
+        places: Sequence[int] | None = None,
+        *,
+        batch_size: int = 64,
+        workers: int = 4,
+        after_batch: AfterBatch = lambda: None,
+    ) -> None:
+        """Encodes what is missing; arguments as :meth:`ImageRows.fill`."""
+        if missing := self.missing(places):
+            self._encode(missing, batch_size, workers, lambda _: after_batch())
 
 
 def shared_features(
@@ -52,22 +59,28 @@ def shared_features(
     opener: Opener,
     places: tuple[bool, ...] = (),
     *,
+    wanted: Sequence[Any] | None = None,
     cache: Path | None = None,
+    dtype: str | None = None,
     drawn_by: str = "",
     batch_size: int = 64,
     workers: int = 4,
+    after_batch: AfterBatch = lambda: None,
 ) -> ImageRows | None:
-    """Features of images, encoded at the first call and found at the others.
+    """Features of images, encoded at the first call that wants them and found at the others.
 
     Args:
         backbone: whose features they are; what is in memory goes with it.
         items: N images.
         opener: an item to an RGB picture.
         places: the ways of reading places; none for pooled features alone.
+        wanted: those of the items that are encoded; None for all. The others may be later, in the same entry.
         cache: folder for features.
+        dtype: in which they lie there; None for float16 of files and float32 of drawn pictures.
         drawn_by: of drawn pictures, what decides how a name is drawn; without it they are kept in memory alone.
         batch_size: see :func:`image_batches`.
         workers: see :func:`image_batches`.
+        after_batch: called while encoding; may raise to stop.
 
     Returns:
         The features; None where there is no folder and they are too large for memory.
@@ -81,23 +94,26 @@ def shared_features(
     else:
         name = cache_name({"opener": repr(opener), "items": list(items), "places": places, "by": drawn_by})
     mine = _kept.setdefault(backbone, {})
-    found = mine.get(f"{cache} {name}")
-    if found is not None:
-        return found
-    made: ImageRows
-    if of_files and cache is not None:
-        made = ImageCache(backbone, items, opener, cache, "whole", places)
-    elif drawn_by and cache is not None:
-        made = ImageCache(backbone, items, opener, cache, f"drawn by {drawn_by}", places, is_rounded=False)
-    elif len(items) * sum(row_sizes(backbone, everything(backbone, places))) * backbone.embed_dim * 4 > _MEMORY_BYTES:
-        return None
-    else:
-        made = ImageMemory(backbone, items, opener, places)
-    made.fill(batch_size=batch_size, workers=workers)
-    made.let_go()
-    mine[f"{cache} {name}"] = made
-    _drop_oldest(mine)
+    dtype = dtype or ("float16" if of_files else "float32")
+    made = mine.get(f"{cache} {dtype} {name}")
+    if made is None:
+        if cache is not None and (of_files or drawn_by):
+            settings = "whole" if of_files else f"drawn by {drawn_by}"
+            made = ImageCache(backbone, items, opener, cache, settings, places, is_rounded=dtype == "float16")
+        elif _size(backbone, len(items), places) > _MEMORY_BYTES:
+            return None
+        else:
+            made = ImageMemory(backbone, items, opener, places)
+        mine[f"{cache} {dtype} {name}"] = made
+        _drop_oldest(mine)
+    with made.encoding_with(backbone):
+        places_wanted = None if wanted is None else made.places_of(wanted)
+        made.fill(places_wanted, batch_size=batch_size, workers=workers, after_batch=after_batch)
     return made
+
+
+def _size(backbone: Backbone, n_images: int, places: tuple[bool, ...]) -> int:
+    return n_images * sum(row_sizes(backbone, everything(backbone, places))) * backbone.embed_dim * 4
 
 
 def _drop_oldest(kept: dict[str, ImageRows]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from clipprompt.config import DataConfig
 from clipprompt.datasets import MultiLabelImages, decode_in_order, open_image
@@ -26,12 +27,17 @@ Unreadable = list[tuple[str, int, str]]
 
 
 def find_unreadable(
-    sets: Mapping[str, MultiLabelImages], options: DataConfig, run: RunFolder, stop: Callable[[], None]
+    sets: Mapping[str, MultiLabelImages],
+    readable: Mapping[str, npt.NDArray[np.bool_]],
+    options: DataConfig,
+    run: RunFolder,
+    stop: Callable[[], None],
 ) -> Unreadable:
     """Decodes every picture of some sets once, or takes what the run folder says of the same data.
 
     Args:
         sets: by name. Drawn scenes are not looked at.
+        readable: of some of the sets, which pictures are known to be readable.
         options: threads, and the fingerprint of the data.
         run: where ``pictures.json`` is.
         stop: called after every picture; may raise to stop.
@@ -43,7 +49,11 @@ def find_unreadable(
             return [(str(name), int(number), str(reason)) for name, number, reason in known["unreadable"]]
     except (OSError, ValueError, KeyError, TypeError):
         pass  # not looked through yet
-    found = [(name, *one) for name, images in sets.items() for one in _try_all(images, options.workers, stop)]
+    found = [
+        (name, *one)
+        for name, images in sets.items()
+        for one in _try_all(images, readable.get(name), options.workers, stop)
+    ]
     if run.writes:
         write_json(path, {"fingerprint": options.fingerprint, "unreadable": found})
     return found
@@ -54,11 +64,15 @@ def without(samples: Ints, name: str, unreadable: Unreadable) -> Ints:
     return samples[~np.isin(samples, [number for one, number, _ in unreadable if one == name])]
 
 
-def _try_all(images: MultiLabelImages, workers: int, stop: Callable[[], None]) -> list[tuple[int, str]]:
+def _try_all(
+    images: MultiLabelImages, readable: npt.NDArray[np.bool_] | None, workers: int, stop: Callable[[], None]
+) -> list[tuple[int, str]]:
     if images.open_item is not open_image:
         return []
-    found, outcomes = [], decode_in_order(images.items, partial(open_image, draft=_SMALLEST), workers=workers)
-    for number, (_, outcome) in enumerate(track(outcomes, "Checking pictures", len(images), "pictures")):
+    numbers = range(len(images)) if readable is None else np.flatnonzero(~readable).tolist()
+    found, decode = [], partial(open_image, draft=_SMALLEST)
+    outcomes = decode_in_order(numbers, lambda number: decode(images.items[number]), workers=workers)
+    for number, outcome in track(outcomes, "Checking pictures", len(numbers), "pictures"):
         if isinstance(outcome, UserError):
             found.append((number, str(outcome)))
         stop()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from clipprompt.config import DataConfig
-from clipprompt.features.cache import FeatureCache, Ints, build_cache, hash_array
+from clipprompt.features.cache import Ints, build_cache, hash_array
 from clipprompt.learners import CaptionFeatures, ImageFeatures, Learner
 from clipprompt.progress import track
 
@@ -105,22 +105,37 @@ def multi_hot(labels: Labels, samples: Ints, n_classes: int) -> Tensor:
     return rows
 
 
+class Kept(Protocol):
+    """Features that were computed once: a ``FeatureCache`` of runs of rows, or ``ImageRows``."""
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all rows."""
+
+    @property
+    def is_on_disk(self) -> bool:
+        """Whether they are memory-mapped."""
+
+    def take(self, items: Ints) -> tuple[Tensor, Tensor]:
+        """Rows (T, E) of some items, as they are kept, and the number of rows of each, (B,)."""
+
+
 @dataclass(frozen=True)
 class FeatureData:
     """N samples: each an item of a cache, with labels.
 
     Attributes:
-        cache: the features of the items. Equal captions share one item.
+        cache: the features of the items, as they are kept. Equal captions share one item.
         items: (N,) the item of each sample, or the first of its views.
         labels: of the samples.
         n_classes: C.
-        unpack: rows (T, E) and lengths (B,) to the features that the learner takes.
+        unpack: rows (T, E) and lengths (B,), on the device, to the float32 features that the learner takes.
         device: where batches go.
         n_views: items of each sample, one behind the other, which the epochs take in turn.
     """
 
     is_encoded: ClassVar[bool] = True
-    cache: FeatureCache
+    cache: Kept
     items: Ints
     labels: Labels
     n_classes: int
@@ -213,7 +228,7 @@ def caption_data(
         description="Encoding captions",
         after_batch=after_batch,
     )
-    return FeatureData(cache, items, labels, len(learner.classnames), CaptionFeatures, backbone.device)
+    return FeatureData(cache, items, labels, len(learner.classnames), unpack_captions, backbone.device)
 
 
 def image_data(learner: Learner, features: ImageFeatures, labels: Labels) -> FeatureData:
@@ -235,6 +250,11 @@ def image_data(learner: Learner, features: ImageFeatures, labels: Labels) -> Fea
     return FeatureData(cache, items, labels, len(learner.classnames), unpack_images, learner.backbone.device)
 
 
+def unpack_captions(rows: Tensor, lengths: Tensor) -> CaptionFeatures:
+    """Rows of B captions, one caption after another, as features."""
+    return CaptionFeatures(rows.float(), lengths)
+
+
 def image_rows(features: ImageFeatures) -> Tensor:
     """Features of B images as rows of a cache, (B, P + 1, E): places first, then the whole."""
     whole = features.global_[:, None]
@@ -243,7 +263,7 @@ def image_rows(features: ImageFeatures) -> Tensor:
 
 def unpack_images(rows: Tensor, lengths: Tensor) -> ImageFeatures:
     """The reverse: rows of B images, one image after another, as features."""
-    images = rows.unflatten(0, (len(lengths), -1))
+    images = rows.float().unflatten(0, (len(lengths), -1))
     return ImageFeatures(images[:, -1], images[:, :-1])
 
 

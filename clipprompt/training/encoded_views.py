@@ -1,8 +1,8 @@
-"""Features of views that are computed once, for learners whose image side is frozen.
+"""Features of random views that are computed once, for learners whose image side is frozen.
 
     pictures --decoded once--> N random views --trunk--> what the learner reads --cache--> epoch e: view e mod N
 
-Without a number of views it is the picture as evaluation sees it, for validation and for training without augmentation.
+``encoded_pictures.py`` has pictures as evaluation sees them.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from clipprompt.config import DataConfig
 from clipprompt.datasets import decode_in_order
 from clipprompt.errors import UserError
 from clipprompt.features.cache import Ints, build_cache, hash_array
+from clipprompt.features.image_cache import image_key
 from clipprompt.features.images import check_loading, encode_images, what_learners_read
 from clipprompt.learners import Learner
 from clipprompt.training.data import FeatureData, image_rows, unpack_images
-from clipprompt.training.image_data import Pictures, check_transform, gone, view_size
+from clipprompt.training.image_data import Pictures, check_transform, drawn_by, gone, view_size
 from clipprompt.training.views import draw_view
 
 _ENCODED_TOGETHER = 64
@@ -36,20 +37,21 @@ def encode_views(
     pictures: Pictures,
     options: DataConfig,
     *,
-    n_views: int = 0,
+    n_views: int,
     seed: int = 0,
     folder: Path | None = None,
     after_batch: Callable[[], None] = lambda: None,
 ) -> FeatureData:
-    """Encodes pictures once, for a learner whose image side is frozen; only what it reads from the trunk is kept.
+    """Encodes random views of pictures once, for a learner whose image side is frozen.
 
-    Where there is a folder, the features always lie on disk: a kill costs the last 256 views, or 16 pictures.
+    Only what it reads from the trunk is kept. Where there is a folder, the features always lie on disk: a kill costs
+    the last 256 views, or 16 pictures.
 
     Args:
         learner: whose features they are.
         pictures: N pictures.
-        options: where and how the features are kept; ``fingerprint`` tells the data of other runs apart.
-        n_views: random views of each picture, those of the first epochs; 0 for the picture as evaluation sees it.
+        options: where and how the features are kept.
+        n_views: of each picture, those of the first epochs; at least 1.
         seed: of the views.
         folder: for the cache, when ``options.cache`` names none.
         after_batch: called while encoding; may raise to stop.
@@ -57,32 +59,33 @@ def encode_views(
     Raises:
         UserError: if a picture cannot be read, or the cache cannot be written.
     """
-    backbone, wanted, n_items = learner.backbone, what_learners_read([learner]), max(1, n_views)
-    show = _views_of_each(backbone, pictures, n_views, seed)
-    black = torch.zeros(1, 3, *view_size(backbone), device=backbone.device)
+    backbone, wanted, size = learner.backbone, what_learners_read([learner]), view_size(learner.backbone)
+    check_transform(backbone, size)
+    black = torch.zeros(1, 3, *size, device=backbone.device)
     n_rows = image_rows(encode_images(backbone, black, wanted).seen_by(learner)).shape[1]
+
+    def show(sample: int) -> list[Image.Image]:
+        picture = pictures.open_plain(sample)
+        return [draw_view(picture, size, seed, view, sample) for view in range(n_views)]
 
     def encode(items: Ints) -> Tensor:
         parts = []
-        for images in _read_views(backbone, pictures.samples[items[::n_items] // n_items], show, options.workers):
+        for images in _read_views(backbone, pictures.samples[items[::n_views] // n_views], show, options.workers):
             parts.append(image_rows(encode_images(backbone, images, wanted).seen_by(learner)).flatten(0, 1).cpu())
             after_batch()
         return torch.cat(parts)
 
+    images, samples = pictures.images, pictures.samples
     key = {
-        "kind": "views of pictures, normalised",
-        "weights": backbone.fingerprint(),
-        "computed": f"torch {torch.__version__} on {backbone.device.type}",
-        "precision": backbone.precision,
-        "transform": repr(backbone.preprocess),
+        **image_key(backbone, pictures.items, f"random views, {drawn_by(images.open_item)}", wanted.places),
+        "numbers": hash_array(samples),  # on which a view depends
         "wanted": tuple(wanted),
-        "views": (n_views, seed if n_views else None),
-        "pictures": (pictures.images.name, options.fingerprint, hash_array(pictures.samples)),
+        "views": (n_views, seed),
         "dtype": options.cache_dtype,
     }
-    rows_per_block = max(_FEWEST_PICTURES, _VIEWS_PER_BLOCK // n_items) * n_items * n_rows  # all views of some pictures
+    rows_per_block = max(_FEWEST_PICTURES, _VIEWS_PER_BLOCK // n_views) * n_views * n_rows  # all views of some pictures
     cache = build_cache(
-        [n_rows] * (len(pictures) * n_items),
+        [n_rows] * (len(pictures) * n_views),
         encode,
         width=backbone.embed_dim,
         dtype=options.cache_dtype,
@@ -95,29 +98,13 @@ def encode_views(
     )
     return FeatureData(
         cache,
-        items=np.arange(len(pictures), dtype=np.int64) * n_items,
-        labels=pictures.images.targets[pictures.samples],
+        items=np.arange(len(pictures), dtype=np.int64) * n_views,
+        labels=images.targets[samples],
         n_classes=len(learner.classnames),
         unpack=unpack_images,
         device=backbone.device,
-        n_views=n_items,
+        n_views=n_views,
     )
-
-
-def _views_of_each(
-    backbone: Backbone, pictures: Pictures, n_views: int, seed: int
-) -> Callable[[int], list[Image.Image]]:
-    """A sample's number to its views, from one decoding; to the picture itself where no view is wanted."""
-    if n_views == 0:
-        return lambda sample: [pictures.open_plain(sample)]
-    size = view_size(backbone)
-    check_transform(backbone, size)
-
-    def show(sample: int) -> list[Image.Image]:
-        picture = pictures.open_plain(sample)
-        return [draw_view(picture, size, seed, view, sample) for view in range(n_views)]
-
-    return show
 
 
 def _read_views(

@@ -2,14 +2,15 @@
 
     pictures --random view--> batches(epoch, seed) of images
 
-``encoded_views.py`` has views whose features are computed once.
+``encoded_views.py`` and ``encoded_pictures.py`` have those whose features are computed once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,10 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from clipprompt.backbone import Backbone
-from clipprompt.datasets import MultiLabelImages
+from clipprompt.datasets import MultiLabelImages, open_image
 from clipprompt.errors import UserError
 from clipprompt.features.cache import Ints
 from clipprompt.features.images import Opener, check_loading, image_batches
+from clipprompt.mini.version import drawing_version
 from clipprompt.training.data import WHOLE, Share, count_batches, epoch_batches, multi_hot
 from clipprompt.training.views import draw_view
 
@@ -32,13 +34,20 @@ class Pictures:
     Attributes:
         images: the set.
         samples: (N,) which of it, ascending. A view depends on this number, so it does not change with the choice.
+        pool: all pictures that runs of this data may see, this one or others; None for those of the set.
     """
 
     images: MultiLabelImages
     samples: Ints
+    pool: MultiLabelImages | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def items(self) -> list[Any]:
+        """What the set's ``open_item`` takes, of the N pictures."""
+        return [self.images.items[sample] for sample in self.samples]
 
     def open_plain(self, sample: int) -> Image.Image:
         """The picture of a number in the set."""
@@ -136,3 +145,11 @@ def _read(backbone: Backbone, samples: list[int], opener: Opener, batch_size: in
 def gone(error: UserError) -> UserError:
     """What to say of a picture that cannot be read any more: a batch without it would teach something else."""
     return UserError(f"{error}, though it was read when the run started; put it back and start again to go on")
+
+
+def drawn_by(opener: Opener) -> str:
+    """What decides how an item is drawn, where that is a function with a name, or such a one with some arguments."""
+    function, arguments = (opener.func, opener.keywords) if isinstance(opener, partial) else (opener, {})
+    name = getattr(function, "__qualname__", "<>")
+    is_named = function is not open_image and "<" not in name
+    return f"{drawing_version()}, {function.__module__}.{name} {arguments}" if is_named else ""

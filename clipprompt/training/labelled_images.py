@@ -20,11 +20,12 @@ from clipprompt.errors import UserError
 from clipprompt.features.cache import Ints
 from clipprompt.learners import Learner, PairLearner, learner_class
 from clipprompt.training._unreadable import find_unreadable, without
-from clipprompt.training.data import TrainingData, split_by_class, split_validation
+from clipprompt.training.data import split_by_class, split_validation
 from clipprompt.training.drawn_images import chooses_labels, is_drawn_from, load_images, see_images
-from clipprompt.training.encoded_views import encode_views
-from clipprompt.training.image_data import ImageData, Pictures
+from clipprompt.training.encoded_pictures import Bools, encoded_before
+from clipprompt.training.image_data import Pictures
 from clipprompt.training.run_folder import RunFolder
+from clipprompt.training.seen_pictures import check_views, describe_views, is_plain, see
 from clipprompt.training.source import Prepared, Say
 
 LABELS = "labels.jsonl"
@@ -83,30 +84,43 @@ class LabelledImages:
         self, learner: Learner, config: RunConfig, run: RunFolder, tell: Say, stop: Callable[[], None]
     ) -> Prepared:
         """Leaves out what cannot be read, holds out a part for validation, and encodes what can be encoded once."""
-        _check_views(learner, config)
+        check_views(learner, config)
         sets = {"train": self.images} | ({"validation": self.validation} if self.validation is not None else {})
         for note in dict.fromkeys(note for one in sets.values() for note in one.notes):
             tell(note)
-        unreadable = find_unreadable(sets, config.data, run, stop)
+        unreadable = find_unreadable(sets, self._encoded_before(learner, config), config.data, run, stop)
         for message in (skipped := tuple(f"{message}; it is left out" for _, _, message in unreadable)):
             tell(message)
-        train, held = (without(samples, name, unreadable) for samples, name in self.split(config))
+        train, held = (self._pictures(without(samples, name, unreadable), name) for samples, name in self.split(config))
         if not len(train):
             raise UserError(f"{self.images.name}: none of its {len(self.images)} pictures can be read")
-        if config.train.select != "last" and not len(held):
+        selects = config.train.select != "last"
+        if selects and not len(held):
             raise UserError(f"{self.images.name}: no picture is left to select an epoch by; give data.validation=DATA")
         if run.writes and chooses_labels(config.data):
             write_labels(self.images, run.path / LABELS)
-        data = _encoded(learner, Pictures(self.images, train), config, run, stop)
-        validation = None
-        if config.train.select != "last":
-            pictures = Pictures(self.validation or self.images, held)
-            validation = _encoded(learner, pictures, config, run, stop, plain=True)
+        data, validation = see(learner, train, held if selects else None, config, run.cache, stop)
         tell(
             f"{config.method}: {len(train):,} pictures of {self.images.name}, {describe_views(learner, config)}; "
             f"{len(self.classnames)} classes, {config.train.epochs} epochs"
         )
         return Prepared(data, validation, skipped)
+
+    def _pictures(self, samples: Ints, name: str) -> Pictures:
+        images = self.images if name == "train" or self.validation is None else self.validation
+        shares = self.pool is not None and {*images.items} <= {*self.pool.items}  # other pictures may select
+        return Pictures(images, samples, self.pool if shares else None)
+
+    def _encoded_before(self, learner: Learner, config: RunConfig) -> dict[str, Bools]:
+        """By set, which of its pictures a run before this one has read already."""
+        if not is_plain(learner, config):
+            return {}
+        every = {"train": np.arange(len(self.images)), "validation": np.arange(len(self.validation or ()))}
+        return {
+            name: encoded_before(learner, self._pictures(samples, name), config.data)
+            for name, samples in every.items()
+            if len(samples)
+        }
 
     def split(self, config: RunConfig) -> tuple[tuple[Ints, str], tuple[Ints, str]]:
         """Numbers of the pictures for training and for validation, each with the set that they are of."""
@@ -189,51 +203,6 @@ def is_single_label(images: MultiLabelImages) -> bool:
     """Whether every image has exactly one class, and nothing is unknown."""
     targets = images.targets
     return bool(((targets == PRESENT).sum(axis=1) == 1).all() and (targets >= ABSENT).all())
-
-
-def is_encoded_once(learner: Learner, config: RunConfig) -> bool:
-    """Whether features of the pictures are computed once: an image side that learns nothing, and a number of views."""
-    return learner.image_side_is_frozen and (config.train.views > 0 or config.data.augment is None)
-
-
-def describe_views(learner: Learner, config: RunConfig) -> str:
-    """How the pictures are seen, for people."""
-    once = is_encoded_once(learner, config)
-    if config.data.augment is None:
-        return "not augmented" + (", encoded once" if once else "")
-    n_views = _n_views(config)
-    views = f"{n_views} random view{'s' if n_views > 1 else ''} of each"
-    return f"{views}, encoded once" if once else "a fresh view at every step"
-
-
-def _encoded(
-    learner: Learner,
-    pictures: Pictures,
-    config: RunConfig,
-    run: RunFolder,
-    stop: Callable[[], None],
-    plain: bool = False,
-) -> TrainingData:
-    augment = config.data.augment is not None and not plain
-    if is_encoded_once(learner, config) or (learner.image_side_is_frozen and plain):
-        n_views = _n_views(config) if augment else 0
-        return encode_views(
-            learner, pictures, config.data, n_views=n_views, seed=config.train.seed, folder=run.cache, after_batch=stop
-        )
-    return ImageData(learner.backbone, pictures, augment, config.data.workers)
-
-
-def _n_views(config: RunConfig) -> int:
-    """Views that are encoded: an epoch takes one of each picture, so more than epochs would not be seen."""
-    return min(config.train.views, config.train.epochs)
-
-
-def _check_views(learner: Learner, config: RunConfig) -> None:
-    if config.train.views and not learner.image_side_is_frozen:
-        raise UserError(
-            f"train.views={config.train.views} keeps features of pictures, but {learner.name} learns in the image "
-            "tower, so there is nothing to keep; leave it out"
-        )
 
 
 def _size(item: Any) -> int | str:

@@ -16,7 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,10 +25,11 @@ from clipprompt.learners import Learner
 from clipprompt.training._device import repeatable
 from clipprompt.training.both import CaptionsAndPictures, in_turn, without_selection
 from clipprompt.training.data import FeatureData, Share, TrainingData, count_batches
-from clipprompt.training.labelled_images import LabelledImages, describe_views
+from clipprompt.training.labelled_images import LabelledImages
 from clipprompt.training.loop import Session
 from clipprompt.training.run import build_learner, check_request, load_source
 from clipprompt.training.run_folder import RunFolder
+from clipprompt.training.seen_pictures import describe_views
 from clipprompt.training.source import Prepared, Source
 from clipprompt.training.validation import validate
 
@@ -246,8 +246,7 @@ def _measure_cache(prepared: Prepared, growth: float, config: RunConfig) -> tupl
     kept = [data for data in (prepared.data, prepared.validation) if isinstance(data, FeatureData)]
     caches = {id(data.cache): data.cache for data in kept}.values()
     size = round(growth * sum(cache.nbytes for cache in caches))
-    is_on_disk = any(isinstance(cache.rows, np.memmap) for cache in caches)
-    return size, is_on_disk or size > config.data.cache_memory_gb * 1e9
+    return size, any(cache.is_on_disk for cache in caches) or size > config.data.cache_memory_gb * 1e9
 
 
 def _peak_memory(device: torch.device) -> tuple[int, bool]:

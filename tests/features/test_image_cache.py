@@ -9,6 +9,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -94,6 +95,47 @@ def test_an_extraction_that_was_stopped_goes_on(backbone: Backbone, files: list[
     wanted = everything(backbone)
     for (_, ours), (_, theirs) in zip(cache.read(wanted), whole.read(wanted), strict=True):
         torch.testing.assert_close(ours.local[False], theirs.local[False], rtol=0, atol=1e-3)
+
+
+def test_an_entry_is_filled_as_far_as_it_is_wanted(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
+    opener = Opener()
+    cache = _cache(backbone, files, tmp_path / "cache", opener)
+    cache.fill([5, 1])
+    assert opener.opened == ["1.jpg", "5.jpg"]
+    assert cache.missing() == [0, 2, 3, 4, 6]
+    again = _cache(backbone, files, tmp_path / "cache", opener)  # as another process finds it
+    assert again.missing([6, 5]) == [6]
+    again.fill([0, 1])
+    cache.fill([0, 2])  # the block of 0 and 1 was finished anew meanwhile
+    again.fill()
+    assert sorted(opener.opened) == [f"{number}.jpg" for number in range(7)]
+    whole = _cache(backbone, files, tmp_path / "other")
+    whole.fill()
+    every = np.arange(7)
+    for found, expected in zip(again.take(every), whole.take(every), strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
+    assert _cache(backbone, files, tmp_path / "cache").missing() == []
+
+
+def test_a_block_that_another_process_finished_anew_stays_finished(
+    backbone: Backbone, files: list[Path], tmp_path: Path
+) -> None:
+    first, second = (_cache(backbone, files, tmp_path / "cache") for _ in range(2))
+    first.fill([0])
+    second.fill([1])  # of the same block of two
+    first.fill([4])  # writes an index with all blocks
+    assert _cache(backbone, files, tmp_path / "cache").missing() == [2, 3, 5, 6]
+
+
+def test_rows_are_taken_in_any_order_as_they_are_kept(backbone: Backbone, files: list[Path], tmp_path: Path) -> None:
+    cache = _cache(backbone, files, tmp_path / "cache")
+    cache.fill()
+    rows, lengths = cache.take(np.array([4, 4, 0]))
+    assert (rows.dtype, lengths.tolist()) == (torch.float16, [len(rows) // 3] * 3)
+    features = cache.unpack(rows, lengths)
+    ((_, expected),) = cache.read(everything(backbone), places=[4, 4, 0])
+    assert torch.equal(features.local[False], expected.local[False])
+    assert features.local[False].is_contiguous()
 
 
 KILLED = """
