@@ -8,7 +8,7 @@ from typing import Any
 from tests.reports.protocol_records import VERSIONS
 
 SHARES = tuple(tenth / 10 for tenth in range(1, 10))
-OWN_SOURCE = {"zero_shot": "nothing", "tai_dpt": "captions", "caption_dual": "captions"}
+OWN_SOURCE = {"zero_shot": "nothing", "tai_dpt": "captions"}
 RN101 = {"backbone": "RN101", "transform": "Compose(\n    Resize(size=(448, 448), interpolation=bicubic)\n)"}
 
 

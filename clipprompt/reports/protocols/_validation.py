@@ -14,7 +14,7 @@ from clipprompt.evaluation.classification_records import ClassificationRecord
 from clipprompt.evaluation.protocol_records import ProtocolRecord
 from clipprompt.printable import to_json
 from clipprompt.reports.protocols._contradictions import contradiction
-from clipprompt.reports.protocols.columns import MULTILABEL, PROTOCOLS
+from clipprompt.reports.protocols.columns import MULTILABEL, PROTOCOLS, SINGLE_POSITIVE
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0)]
@@ -26,6 +26,12 @@ def _check_f1(found: dict[str, float]) -> dict[str, float]:
     if lacking := sorted({"CF1", "OF1"} - found.keys()):
         raise ValueError(f"lacks {' and '.join(lacking)}")
     return found
+
+
+def _check_known(known: float | str | None) -> float | str | None:
+    if known not in (None, SINGLE_POSITIVE) and (isinstance(known, str) or not 0 < known <= 1):
+        raise ValueError(f"should be a share of the labels, such as 0.1, {SINGLE_POSITIVE!r} or null")
+    return known
 
 
 _Subset = Literal["all", "base", "novel"]
@@ -59,7 +65,7 @@ SEVERAL_CLASSES: dict[str, Any] = {
     "dataset_options": dict[str, str],
     "learns_from": Literal["images", "captions", "both", "nothing"],
     "corpus": _Name | None,
-    "known": Annotated[float, Field(gt=0, le=1)] | Literal["single-positive"] | None,
+    "known": Annotated[float | str | None, AfterValidator(_check_known)],
     "branch": _Name,
     "members": list[_Name],
     "weights": list[_Share],

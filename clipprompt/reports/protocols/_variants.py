@@ -17,7 +17,7 @@ _METHODS = (
     *("zero_shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple", "promptsrc"),
     *("tai_dpt", "dualcoop", "caption_dual"),
 )
-OF_CAPTIONS = ("tai_dpt", "caption_dual")
+OF_CAPTIONS = ("tai_dpt",)
 """Methods that learn from captions unless it is said otherwise; any other's pictures go without saying."""
 _SOURCES = {"nothing": "nothing", "captions": "captions", "images": "images", "both": "captions + images"}
 SOURCE = "learns_from"

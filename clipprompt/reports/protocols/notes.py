@@ -27,7 +27,7 @@ def describe_table(table: ProtocolTable) -> str:
     learnt = sorted({record["shots"] for record in table.records if record["trained_on"]}, key=lambda n: (n is None, n))
     shots = [_shots_in_words(n) for n in learnt]
     parts = [
-        f"{measure_of(table.protocol)} in percent",
+        f"{measure_of(table.protocol)}{' and F1@3' if table.protocol == 'multilabel-zero-shot' else ''} in percent",
         f"learnt from {table.source}" if table.source else "",
         " and ".join(shots) if _says_shots(table) else "",
         f"{table.backbone}{tag}, {table.precision}",

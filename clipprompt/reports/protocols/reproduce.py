@@ -16,6 +16,7 @@ _LISTS = {
     "seeds": "--seeds",
     "shots": "--shots",
     "class_splits": "--class-splits",
+    "known": "--known",
 }
 
 
@@ -40,8 +41,9 @@ def _options(request: Mapping[str, Any]) -> Iterator[str]:
     settings = request.get("settings")
     for setting in settings if isinstance(settings, list) else []:
         yield from ("--set", str(setting))
-    if request.get("source"):
-        yield from ("--source", str(request["source"]))
+    for key in ("source", "captions"):
+        if request.get(key):
+            yield from (f"--{key}", str(request[key]))
     if request.get("part", "test") != "test":
         yield from ("--part", str(request["part"]))
     if request.get("root"):

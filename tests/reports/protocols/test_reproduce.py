@@ -32,6 +32,21 @@ def test_the_command_says_all_that_was_asked_for(tmp_path: Path) -> None:
     )
 
 
+def test_known_labels_and_captions_are_said(tmp_path: Path) -> None:
+    request = Request(
+        protocol="partial-label",
+        methods=("dualcoop", "tai_dpt:both"),
+        datasets=("mini",),
+        known=(0.1, "single-positive", None),
+        captions="my captions.parquet",
+    )
+    claim_folder(tmp_path / "sweep", request)
+    assert sweep_command(tmp_path / "sweep" / REQUEST) == (
+        "clipprompt eval partial-label --methods dualcoop,tai_dpt:both --datasets mini --known 0.1,single-positive,all "
+        f"--captions 'my captions.parquet' -o {tmp_path / 'sweep'}"
+    )
+
+
 def test_what_is_usual_is_not_said(tmp_path: Path) -> None:
     claim_folder(tmp_path / "sweep", Request("zero-shot", ("zero_shot",), ("mini-objects",)))
     command = sweep_command(tmp_path / "sweep" / REQUEST)

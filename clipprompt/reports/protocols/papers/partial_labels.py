@@ -13,7 +13,7 @@ from clipprompt.datasets.specifications import SPECIFICATIONS
 from clipprompt.reports.multilabel.published import same_backbone
 from clipprompt.reports.protocols.papers.found import Papers, paper_notes
 from clipprompt.reports.protocols.papers.printed import UNLIKE, Printed, load_partial_labels
-from clipprompt.reports.protocols.rows import Place, ProtocolTable, picture_size
+from clipprompt.reports.protocols.rows import MethodRow, Place, ProtocolTable, picture_size
 
 _BACKBONE, _WEIGHTS, _SIZE = "RN101", "openai", 448
 _TESTED = {"voc2007": "test", "coco2014": "val", "nuswide": "test"}
@@ -37,11 +37,18 @@ def partial_labels(table: ProtocolTable) -> Papers:
             _of_sets(paper, table, [name for name in reasons if bool(reasons[name]) == is_unlike])
             for is_unlike in (False, True)
         )
-        rows = [row for row in table.rows if row.method == paper.method and not row.is_control]
+        rows = [row for row in table.rows if row.method == paper.method and _is_of_papers(row)]
         beside |= {(row.label, place): value for row in rows for place, value in alike.items() if place in row.numbers}
         others += [replace(paper, numbers=alike)] if not rows else []
         others.append(replace(paper, numbers=unlike, compares=False))
-    return Papers(beside, tuple(paper for paper in others if paper.numbers), tuple(_notes(table, beside, reasons)))
+    shown = tuple(paper for paper in others if paper.numbers)
+    return Papers(beside, shown, tuple(_notes(table, beside, reasons))) if beside or shown else Papers()
+
+
+def _is_of_papers(row: MethodRow) -> bool:
+    """Whether it learnt what the paper's rows did: DualCoOp from pictures alone."""
+    first = row.records[0]
+    return not row.is_control and (bool(first["members"]) or first["learns_from"] == "images")
 
 
 def _of_sets(paper: Printed, table: ProtocolTable, names: Collection[str]) -> dict[Place, float]:
