@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from clipprompt.config import BackboneConfig, RunConfig
-from clipprompt.errors import UserError
 from clipprompt.evaluation.protocols import Job, load_protocol, plan_jobs
 from clipprompt.features.images import places_read_by
 from clipprompt.sweep.request import Request
@@ -50,17 +49,17 @@ def plan_tasks(
         part=request.part,
     )
     root = None if request.root is None else Path(request.root)
-    learners = [job for job in jobs if not job.members]
-    places = tuple(sorted({kind for method in {job.method for job in learners} for kind in places_read_by(method)}))
+    learners = {job.method for job in jobs if not job.members}
+    places = tuple(sorted({kind for method in learners for kind in places_read_by(method)}))
     tasks = dict[str, Task]()
-    for job in (*learners, *(job for job in jobs if job.members)):
+    for job in jobs:  # ensembles are the last
         members = tuple(tasks[name] for name in job.members)
-        config = _shared_backbone(job, members) if members else _config(job, root, run_settings, cache)
+        config = members[0].config if members else _config(job, root, run_settings, cache)
         told = predictions and not members  # theirs have them
         tasks[job.name] = Task(job, folder / job.name, config, root, cache, told, places, members)
         if job.learns:
             check_request(config)
-    return [tasks[job.name] for job in jobs]
+    return list(tasks.values())
 
 
 def resolved(request: Request, tasks: Sequence[Task]) -> Request:
@@ -87,16 +86,6 @@ def _config(job: Job, root: Path | None, run_settings: Sequence[str], cache: Pat
     if cache is None or data.cache is not None or not is_shared:
         return config
     return job.config(root, [*run_settings, f"data.cache={json.dumps(str(cache), ensure_ascii=False)}"])
-
-
-def _shared_backbone(job: Job, members: Sequence[Task]) -> RunConfig:
-    """The configuration of the first member of an ensemble, which has the backbone of all of them."""
-    first, *others = members
-    for other in others:
-        if other.config.backbone != first.config.backbone:
-            told = " and ".join(_say_backbone(one.config.backbone) for one in (first, other))
-            raise UserError(f"{job.method} is of two backbones ({told}); set backbone keys for all methods alike")
-    return first.config
 
 
 def _say_backbone(config: BackboneConfig) -> str:
