@@ -240,4 +240,4 @@ def _draw(found: Samples, calibration: Calibration, path: Path) -> None:
     own = places([one.name for one in calibration.classes], calibration.reference)
     bins = reliability(cross_fitted(found.scores, found.targets, own), found.targets)
     kind = "each by a curve that was fitted to others"
-    plot_reliability([ReliabilityPlot(calibration.method, kind, bins)], path, found.source)
+    plot_reliability([ReliabilityPlot(calibration.method, kind, bins)], path, found.source.partition(", ")[0])

@@ -3,8 +3,8 @@
     yes   logit >= upper cut    the lowest one, not below the threshold, above which at least 90 % are present
     no    logit <  lower cut    the highest one, not above the threshold, that at least 90 % of the present ones reach
 
-The share of a class with few labels is mostly chance, so it is mixed with the share of all classes at the same cut,
-which counts as many labels as ``strength`` says.
+A share of few labels is mostly chance. That of a class is mixed with that of all classes above the same cut, and theirs
+with what their probabilities promise; what is mixed in counts ``strength`` labels.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from clipprompt.inference._logistic import Floats, Ints
+from clipprompt.inference._logistic import Floats, Ints, sigmoid
 
 _ROUNDING = 1e-9  # 9 of 10 are 90 %
+_ROUND_PROBABILITIES = np.append(np.linspace(0.5, 0.99, 50), [0.995, 0.999])
+_ROUND_CUTS = np.log(_ROUND_PROBABILITIES / (1 - _ROUND_PROBABILITIES))
+"""Cuts beside those at present samples, so that one can lie above all samples."""
 
 
 class CertainCuts(NamedTuple):
@@ -42,20 +45,22 @@ def certain_cuts(
     A class without a known present or a known absent sample has those of all.
 
     Args:
-        logits: (N, C).
+        logits: (N, C), of probabilities.
         targets: (N, C) of 1 present, 0 absent, -1 unknown: left out; a 1 and a 0 occur.
         thresholds: the common one, and C of the classes; what is certain lies on their right side.
         certainty: the share, 0.5 to 1.
-        strength: labels that the share of all classes is worth; above 0.
+        strength: labels that a share which is mixed in is worth; above 0.
 
     Returns:
         Common cuts (shape ()), and cuts (C,).
     """
     common, own = thresholds
-    cuts = np.unique(logits[targets == 1])
+    cuts = np.unique(np.concatenate([logits[targets == 1], _ROUND_CUTS]))
     every = _count(logits, targets, cuts)
     n_given = every.present + every.absent
-    precision, recall = every.present / n_given, every.present / every.n_present
+    promised = _promised(logits[targets != -1], cuts)
+    precision = (every.present + strength * promised) / (n_given + strength)
+    recall = every.present / every.n_present
     shared = _place(cuts, precision, recall, common, certainty)
     columns = []
     for column, threshold in enumerate(own.tolist()):
@@ -75,6 +80,14 @@ def _count(logits: Floats, targets: Ints, cuts: Floats) -> _Counts:
     return _Counts(
         len(present) - np.searchsorted(present, cuts), len(absent) - np.searchsorted(absent, cuts), len(present)
     )
+
+
+def _promised(logits: Floats, cuts: Floats) -> Floats:
+    """The mean probability (K,) of the logits at or above each of K cuts; the cut's own where there is none."""
+    logits = np.sort(logits)
+    n_given = len(logits) - np.searchsorted(logits, cuts)
+    sums = np.append(0.0, np.cumsum(sigmoid(logits[::-1])))[n_given]
+    return np.where(n_given > 0, sums / np.maximum(n_given, 1), sigmoid(cuts))
 
 
 def _place(cuts: Floats, precision: Floats, recall: Floats, threshold: float, certainty: float) -> tuple[float, float]:

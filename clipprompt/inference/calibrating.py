@@ -24,7 +24,7 @@ CUT_STRENGTH = 100.0
 """Examples that the common threshold is worth against a class's own; chosen on the mini scenes' split "val"."""
 
 CERTAIN_STRENGTH = 20.0
-"""Labels that the shares of all classes are worth against a class's own, where answers are certain; chosen as that."""
+"""Labels that a share is worth which others are drawn towards, where answers are certain; chosen as that."""
 
 CERTAINTY = 0.9
 """The share of right answers from which they count as certain, unless another one is asked for."""

@@ -42,6 +42,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "no-labels.txt").write_text("\n")
     (tmp_path / "twice.txt").write_text("cat\ndog\ncat\n")
     (tmp_path / "prompt.json").write_text("{}")
+    (tmp_path / "banded").mkdir()
+    for name in ("prompt.json", "calibration.json"):
+        (tmp_path / "banded" / name).write_text("{}")
     return tmp_path
 
 
@@ -195,6 +198,10 @@ MISTAKES = [
     ("photos -l a,b -t some", "'some'"),
     ("photos -l a,b -t nan", "'nan'"),
     ("photos -l a,b -t auto", "clipprompt calibrate"),
+    ("photos -l a,b --uncertain", "--uncertain needs calibrated --prompts"),
+    ("photos -l a,b --uncertain -t auto", "needs calibrated --prompts"),
+    ("photos -p . --uncertain", "--uncertain needs calibrated --prompts"),
+    ("photos -p banded --uncertain -t 0.5", "leave out --threshold 0.5"),
     ("photos -l a,b -p nowhere", "nowhere"),
     ("photos -p .", "prompt.json"),
     ("photos -p photos", "prompt.json"),

@@ -91,6 +91,17 @@ def test_classes_come_from_a_file(request_: list[str], tmp_path: Path) -> None:
     assert json.loads(result.stdout)[0]["classnames"] == ["tree", "cat"]
 
 
+def test_reliability_is_drawn_of_six_rows_those_of_prompts_first(
+    request_: list[str], prompt: Path, tmp_path: Path
+) -> None:
+    two = ["--prompts", f"a={prompt}", "--prompts", f"b={prompt}"]
+    result = run(*request_, *two, "--reliability", tmp_path / "r.png")
+    assert result.exit_code == 0, result.output
+    assert "shows 6 rows; left out: zero-shot CLIP, centred text, zero-shot CLIP + local, centred text" in result.stderr
+    with Image.open(tmp_path / "r.png") as picture:
+        assert picture.width > picture.height
+
+
 def test_plot_is_drawn(request_: list[str], tmp_path: Path) -> None:
     assert run(*request_, "--plot", tmp_path / "ap.png").exit_code == 0
     assert open_image(tmp_path / "ap.png").size[0] > 500
@@ -218,6 +229,9 @@ def test_named_set_has_the_papers_numbers_beside(voc: Path, tiny_folder: Path, d
         (["--format", "tabel"], "unknown format 'tabel' (did you mean 'table'?)"),
         (["--branch", "locl"], "unknown branch 'locl' (did you mean 'local'?)"),
         (["--plot", "ap.jpeg"], "cannot draw ap.jpeg"),
+        (["--reliability", "r.jpg"], "cannot draw r.jpg: its ending must be one of png, pdf, svg"),
+        (["--reliability", "r"], "cannot draw r:"),
+        (["--reliability", "r.png", "--normalise", "image"], "--reliability r.png needs probabilities"),
         (["--published", "voc"], "no published numbers for 'voc'"),
         (["--prompts", "nowhere"], "--prompts nowhere: there is no folder"),
         (["--dataset", "pictures"], "unknown dataset 'pictures'"),

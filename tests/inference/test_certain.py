@@ -49,17 +49,24 @@ def fitted(certainty: float = 0.9, seed: int = 0, n: int = 500) -> Calibration:
 def test_cuts_are_those_of_the_definition(seed: int, levels: int) -> None:
     logits, targets = drawn(seed, levels=levels)
     (common, own), shared, certain = cuts_of(logits, targets)
-    tried = sorted(set(logits[targets == 1].tolist()))
+    round_ = [*np.linspace(0.5, 0.99, 50), 0.995, 0.999]
+    tried = sorted({*logits[targets == 1].tolist(), *(float(np.log(p / (1 - p))) for p in round_)})
 
     def shares(cut: float, column: Any) -> tuple[int, int, int]:
         above, known = logits[:, column] >= cut, targets[:, column]
         return int((above & (known == 1)).sum()), int((above & (known == 0)).sum()), int((known == 1).sum())
 
+    def promised(cut: float) -> float:
+        above = logits[(targets != -1) & (logits >= cut)]
+        return float(np.mean(1 / (1 + np.exp(-(above if len(above) else np.array(cut))))))
+
     def slow(threshold: float, column: Any, strength: float) -> tuple[float, float]:
         lower, upper = -np.inf, np.inf
         for cut in tried:
             (hits, false, n), (all_hits, all_false, all_n) = shares(cut, column), shares(cut, slice(None))
-            precision = (hits + strength * all_hits / (all_hits + all_false)) / (hits + false + strength)
+            precision = (all_hits + 20 * promised(cut)) / (all_hits + all_false + 20)
+            if strength:
+                precision = (hits + strength * precision) / (hits + false + strength)
             recall = (hits + strength * all_hits / all_n) / (n + strength)
             lower = max(lower, min(cut, threshold)) if recall >= 0.9 - 1e-9 else lower
             upper = min(upper, cut) if precision >= 0.9 - 1e-9 and cut >= threshold else upper
@@ -87,7 +94,7 @@ def test_a_band_holds_its_threshold_and_grows_with_the_certainty(n: int, unknown
 
 def test_the_labels_that_chose_the_shared_cuts_keep_their_promise() -> None:
     logits, targets = drawn(0, 500)
-    _, shared, _ = cuts_of(logits, targets)
+    _, shared, _ = cuts_of(logits, targets, strength=1e-6)
     yes, no = logits >= shared.upper, logits < shared.lower
     assert (targets[yes & (targets != -1)] == 1).mean() >= 0.9
     assert (no & (targets == 1)).sum() <= 0.1 * (targets == 1).sum()
@@ -119,14 +126,17 @@ def test_few_labels_stay_near_what_all_share() -> None:
     assert distance[0] > distance[1]
 
 
-def test_where_nothing_is_certain_no_answer_is_yes() -> None:
+@pytest.mark.parametrize("certainty", [0.9, 0.9999])
+def test_scores_that_say_little_give_no_yes(certainty: float) -> None:
     rng = np.random.default_rng(0)
     targets = (rng.random((400, 5)) < 0.1).astype(np.int8)
     targets[0] = 0
     scores = rng.normal(size=(400, 5)) + 0.3 * targets
     scores[0] += [9, 0, 0, 0, 0]  # the highest of all is a mistake
-    found = fit_calibration(scores, targets, NAMES, NAMES, source="s", method="m", fingerprint="f", certainty=0.99)
-    assert found.certain_from == 1.0
+    facts = {"source": "s", "method": "m", "fingerprint": "f"}
+    found = fit_calibration(scores, targets, NAMES, NAMES, certainty=certainty, **facts)
+    assert found.certain_from is not None
+    assert found.certain_from >= certainty
     bands = found.bands(NAMES)
     assert bands is not None
     assert not any("yes" in row for row in answers(found.probabilities(scores, scores, NAMES), bands))

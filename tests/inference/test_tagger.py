@@ -410,3 +410,46 @@ def test_a_learner_of_another_backbone_is_refused(backbone: Backbone) -> None:
     learner = create_learner("zero_shot", backbone, LABELS)
     with pytest.raises(UserError, match="backbone of its own"):
         Tagger(load_backbone("mini", device="cpu"), learner)
+
+
+def with_band(folder: Path, backbone: Backbone) -> Path:
+    """A prompt whose calibration answers; any probability of the cat is a yes, and any of the dog is uncertain."""
+    create_learner("tai_dpt", backbone, ["cat", "tree", "dog"], n_ctx=2).save(folder)
+    bands = {"cat": (0.0, 0.0, 0.0), "tree": (1.0, 1.0, 1.0), "dog": (0.0, 1.0, 1.0)}
+    classes = tuple(
+        ClassCalibration(
+            name=name, certain_below=below, threshold=threshold, certain_from=above, n_present=5, n_absent=5, f1=0.5
+        )
+        for name, (below, threshold, above) in bands.items()
+    )
+    shared = {"certainty": 0.9, "certain_below": 0.2, "threshold": 0.5, "certain_from": 0.8}
+    facts = {"source": "test", "n_samples": 10, "method": "tai_dpt", "fingerprint": backbone.fingerprint()}
+    reference = ("cat", "tree", "dog")
+    found = Calibration(**facts, slope=1.0, offset=0.0, **shared, reference=reference, classes=classes)
+    write_calibration(folder, found)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, {"cat": "yes"}),
+        ({"uncertain": True}, {"cat": "yes", "dog": "uncertain"}),
+        ({"threshold": 0.0}, {"cat": "yes", "dog": "uncertain", "tree": "no"}),
+    ],
+    ids=["thresholds", "uncertain ones too", "all"],
+)
+def test_every_label_has_an_answer(
+    backbone: Backbone, paths: list[Path], tmp_path: Path, options: dict[str, Any], expected: dict[str, str]
+) -> None:
+    folder = with_band(tmp_path / "prompt", backbone)
+    for one in Tagger(backbone, folder, **options).tag(paths[:2]):
+        assert {tag.label: tag.answer for tag in one.tags} == expected
+
+
+def test_without_a_band_no_label_has_an_answer(backbone: Backbone, paths: list[Path], calibrated: Path) -> None:
+    tagger = Tagger(backbone, calibrated, threshold=0.0)
+    assert tagger.bands is None
+    assert all(tag.answer is None for one in tagger.tag(paths[:1]) for tag in one.tags)
+    with pytest.raises(UserError, match="of an older version"):
+        Tagger(backbone, calibrated, uncertain=True)

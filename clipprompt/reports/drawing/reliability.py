@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from clipprompt.evaluation.calibration_error import Reliability
-from clipprompt.reports.drawing.figure import BLUE, GREY, INK, LIGHT_BLUE, LINE, ORANGE
+from clipprompt.reports.drawing.figure import BLUE, GREY, INK, LIGHT_BLUE, LINE
 from clipprompt.reports.drawing.grid import save_panels
 from clipprompt.reports.drawing.panel import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Floats = npt.NDArray[np.float64]
+_Z = 1.96
 _TICKS = (0, 0.2, 0.4, 0.6, 0.8, 1)
 
 
@@ -58,11 +60,11 @@ def reliability_panel(plot: ReliabilityPlot) -> Panel:
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-        axes.vlines(means, means, shares, color=ORANGE, linewidth=3, alpha=0.6, zorder=2)
+        axes.fill_between(means, *_intervals(positives[some], counts[some]), color=LIGHT_BLUE, alpha=0.5, linewidth=0)
         axes.plot(means, shares, color=BLUE, linewidth=1.2, marker="o", markersize=4.5, zorder=3, clip_on=False)
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=_TICKS, yticks=_TICKS)
         axes.set_xticklabels([])
-        axes.set_ylabel("share that is present", fontsize=8, color=GREY, labelpad=2)
+        axes.set_ylabel("share that is present (shaded: 95 % interval)", fontsize=8, color=GREY, labelpad=2)
         axes.grid(color=LINE, linewidth=0.7)
         _draw_counts(axes.inset_axes((0, -0.33, 1, 0.25)), counts, plot.kind)
 
@@ -72,6 +74,14 @@ def reliability_panel(plot: ReliabilityPlot) -> Panel:
     return Panel(
         f"{plot.title}, ECE {100 * plot.bins.error:.1f} %", alt, draw, (3.7, 4.5), left=0.5, right=0.1, bottom=1.32
     )
+
+
+def _intervals(positives: Floats, counts: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Wilson's interval of each share, as if all pairs were independent; with few pairs it is wide."""
+    share, room = positives / counts, _Z**2 / counts
+    middle = (share + room / 2) / (1 + room)
+    half = _Z * np.sqrt(share * (1 - share) / counts + room / counts / 4) / (1 + room)
+    return middle - half, middle + half
 
 
 def _draw_counts(axes: Axes, counts: npt.NDArray[np.int64], kind: str) -> None:
