@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,7 @@ def variants(records: Sequence[Record]) -> list[Variant]:
 
 def _of_method(method: str, records: Sequence[Record]) -> Iterator[Variant]:
     """Rows by source; what differs with the source alone, such as the rule of selection, is not said."""
-    groups = [pair for group in _grouped(records, _traits) for pair in _told_apart(*group)]
+    groups = _completed([pair for group in _grouped(records, _traits) for pair in _told_apart(*group)])
     for source in sorted({traits.get(SOURCE) for traits, _ in groups}, key=_source_order):
         same = [pair for pair in groups if pair[0].get(SOURCE) == source]
         shown = _differing([traits for traits, _ in same])
@@ -82,6 +82,17 @@ def _told_apart(traits: dict[str, Any], records: Sequence[Record]) -> list[Group
     keys = sorted({key for (key, *_), found in values.items() if len(found) > 1})
     groups = _grouped(records, lambda record: {**traits, **{key: settings_of(record).get(key) for key in keys}})
     return [(found, [*group, *_also(found, group, records)]) for found, group in groups]
+
+
+def _completed(groups: Sequence[Group]) -> list[Group]:
+    """Says of every row what tells two of them apart, where its runs agree in it."""
+    told = {key for traits, _ in groups for key in traits} & {*PER_DATASET}
+    return [(traits | _agreed(group, told - traits.keys()), group) for traits, group in groups]
+
+
+def _agreed(records: Sequence[Record], keys: Iterable[str]) -> dict[str, Any]:
+    values = {key: {json.dumps(settings_of(record).get(key)) for record in records} for key in keys}
+    return {key: json.loads(found.pop()) for key, found in values.items() if len(found) == 1}
 
 
 def _also(traits: Mapping[str, Any], group: Sequence[Record], records: Sequence[Record]) -> list[Record]:

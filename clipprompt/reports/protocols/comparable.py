@@ -38,6 +38,7 @@ _SETTINGS_OF_DATA = {"data.augment"}
 TEMPLATES, OWN, CAPTIONS = "learner.templates", "{dataset}", "captions"
 PER_DATASET = (
     "train.epochs",
+    "train.lr",
     "train.batch_size",
     "learner.spatial_scale_image",
     TEMPLATES,
