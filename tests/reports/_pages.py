@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-_VOID = {"meta", "img", "input", "br"}
+_VOID = {"meta", "img", "input", "br", "wbr"}
 
 
 class Page(HTMLParser):

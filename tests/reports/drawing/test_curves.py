@@ -4,15 +4,19 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from clipprompt.reports.drawing._curves import Dot, curve_panel
+from clipprompt.reports.drawing._curves import SHOTS as BY_SHOTS
+from clipprompt.reports.drawing._curves import Dot, Scale, curve_panel
 from clipprompt.reports.drawing.figure import new_figure
 from clipprompt.reports.drawing.panel import place, styles
 
 SHOTS = (1, 2, 4, 8, 16)
 
 
-def _draw(curves: dict[str, list[Dot]]) -> Axes:
-    panel = curve_panel("a set", curves, styles(list(curves)))
+OF_LABELS = Scale("known labels", "labels known, %", "mAP, %", is_log=False)
+
+
+def _draw(curves: dict[str, list[Dot]], scale: Scale = BY_SHOTS) -> Axes:
+    panel = curve_panel("a set", curves, styles(list(curves)), scale)
     figure = new_figure(*panel.size, layout=None)
     place(figure, panel, 0, 0, with_title=False)
     return figure.axes[0]
@@ -23,6 +27,14 @@ def test_shots_are_evenly_spaced_powers_of_two() -> None:
     assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "2", "4", "8", "16"]
     places = [axes.transData.transform((shots, 60))[0] for shots in SHOTS]
     assert np.diff(places) == pytest.approx(np.full(4, places[1] - places[0]))
+
+
+def test_shares_of_labels_are_evenly_spaced_percent() -> None:
+    axes = _draw({"dualcoop": [Dot(ten, 60.0 + ten / 10, 1.0) for ten in range(10, 100, 10)]}, OF_LABELS)
+    assert [text.get_text() for text in axes.get_xticklabels()] == [str(ten) for ten in range(10, 100, 10)]
+    places = [axes.transData.transform((ten, 60))[0] for ten in range(10, 100, 10)]
+    assert np.diff(places) == pytest.approx(np.full(8, places[1] - places[0]))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("labels known, %", "mAP, %")
 
 
 def test_dots_are_drawn_by_their_number_of_shots() -> None:
@@ -41,6 +53,7 @@ def test_what_learns_nothing_is_a_line_from_side_to_side() -> None:
     axes = _draw({"zero_shot": [Dot(None, 66.0)], "coop": [Dot(1, 60.0), Dot(16, 80.0)]})
     assert list(axes.lines[0].get_xdata()) == [0, 1]  # of the axes
     assert list(axes.lines[0].get_ydata()) == [66.0, 66.0]
+    assert axes.lines[0].get_marker() == styles(["zero_shot"])["zero_shot"].shape, "two of them are told by their ends"
 
 
 @pytest.mark.parametrize(
@@ -57,3 +70,8 @@ def test_little_is_drawn_without_a_mountain_range(curves: dict[str, list[Dot]]) 
 def test_a_curve_is_described_in_words() -> None:
     panel = curve_panel("x", {"zero_shot": [Dot(None, 66.0)], "coop": [Dot(1, 60.04, 1.25), Dot(2, 65.0)]}, {})
     assert panel.alt == "zero_shot: 66.0; coop: 1 shot 60.0 ± 1.2, 2 shots 65.0"
+
+
+def test_a_share_is_described_in_percent() -> None:
+    panel = curve_panel("x", {"dualcoop": [Dot(12.5, 60.0), Dot(100, 70.0)]}, {}, OF_LABELS)
+    assert panel.alt == "dualcoop: 12.5% 60.0, 100% 70.0"

@@ -14,6 +14,7 @@ from clipprompt.reports.drawing.plots import protocol_plots, save_protocol_plots
 from clipprompt.reports.protocols.papers.beside import find_published
 from clipprompt.reports.protocols.rows import ProtocolTable
 from clipprompt.reports.protocols.summary import summarise_protocols
+from tests.reports.multilabel_records import few_shot, partial, zero_shot_splits
 from tests.reports.protocol_records import both, record
 
 
@@ -95,6 +96,47 @@ def test_few_shot_curves_have_the_average_first_and_zero_shot_dashed() -> None:
     assert [panel.title for panel in plot.panels] == ["average of 2 sets", "dtd †", "own"]
     assert plot.panels[1].alt == "zero_shot: 50.0; coop: 1 shot 61.0 ± 0.0, 16 shots 76.0 ± 0.0"
     assert "Dashed" in plot.caption
+
+
+def test_partial_labels_are_curves_over_shares_and_captions_are_dashed() -> None:
+    (plot,) = _plots(partial(seeds=(1,), shares=(0.1, 0.5, None)))
+    assert (plot.name, plot.title) == ("partial-label-curves", "mAP by known labels, %")
+    assert [panel.alt for panel in plot.panels] == [
+        "zero_shot: 60.0; tai_dpt: 66.0; dualcoop: 10% 71.5, 50% 73.5, 100% 71.0; "
+        "dualcoop+tai_dpt: 10% 76.5, 50% 78.5, 100% 76.0"
+    ]
+    assert plot.caption == "Dashed: what learns from no labelled picture."
+
+
+def test_single_positives_are_bars() -> None:
+    curves, bars = _plots(partial(("dualcoop",), shares=(0.1, "single-positive")))
+    assert "positive" not in curves.panels[0].alt
+    assert (bars.name, bars.title) == ("partial-label-single-positive", "mAP, single positive, %")
+    (alone,) = _plots(partial(("dualcoop",), shares=("single-positive",)))
+    assert alone.name == "partial-label-single-positive"
+
+
+def test_shots_of_several_classes_a_picture_are_curves_with_captions_dashed() -> None:
+    (plot,) = _plots(few_shot(datasets=("voc2007", "coco2014")))
+    assert (plot.name, plot.title) == ("few-shot-multilabel-curves", "mAP by shots, %")
+    assert [panel.title for panel in plot.panels] == ["average of 2 sets", "voc2007", "coco2014"]
+    assert "; tai_dpt: 72.5 ± 0.7; dualcoop: 1 shot 68.5 ± 0.7, 2 shots" in plot.panels[1].alt
+    assert "from captions" in plot.caption
+
+
+def test_unseen_classes_are_bars_to_each_measure() -> None:
+    found = _plots(zero_shot_splits())
+    assert [plot.name.removeprefix("multilabel-zero-shot-") for plot in found] == [
+        *("unseen-map", "unseen-f1-3", "all-map", "all-f1-3")
+    ]
+    assert found[1].title == "unseen F1@3, %"
+
+
+@pytest.mark.parametrize("classes", [False, True])
+def test_single_classes_are_drawn_on_request(tmp_path: Path, classes: bool) -> None:
+    (table,) = summarise_protocols(few_shot())
+    names = [path.name for path in save_protocol_plots([table], tmp_path, classes=classes)]
+    assert names == ["few-shot-multilabel-curves.png", *(["few-shot-multilabel-classes.png"] if classes else [])]
 
 
 @pytest.mark.parametrize("protocol", ["cross-dataset", "domain"])
