@@ -15,6 +15,7 @@ import pytest
 
 from tests.sweep._command import Sweep
 from tests.sweep.conftest import numbers
+from tests.sweep.several import settings, write_several
 
 DRAWN = ["--methods", "coop,kgcoop,vpt", "--datasets", "mini-objects,mini-sketch", "--seeds", "1,2,3", "--shots", "1"]
 QUICK = ["--set", "train.epochs=2", "--set", "train.checkpoint_steps=1", "--device", "cpu"]
@@ -151,3 +152,26 @@ def test_killed_again_and_again_the_table_is_the_same(
     assert last.end(600) == 0, last.errors
     assert last.out == Path(drawn, "stdout.txt").read_text()
     assert json.dumps(numbers(folder)) == json.dumps(numbers(drawn / "sweep"))
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_of_an_ensemble_goes_on_in_two_processes_with_the_same_records(
+    world: Path, tmp_path: Path
+) -> None:
+    data = ["--datasets", str(write_several(world)), "--captions", str(world / "captions.parquet"), "--device", "cpu"]
+    chosen = [one for setting in settings(world, "dualcoop", "tai_dpt") for one in ("--set", setting)]
+    methods = ["--methods", "dualcoop+tai_dpt", "--known", "0.5,0.9", "--seeds", "1,2"]
+    long = ["--set", "train.checkpoint_steps=1", "--set", "dualcoop:train.epochs=12"]
+    command = ["eval", "partial-label", *methods, *data, *chosen, *long, "-o", "sweep", "--cache", "cache"]
+    undisturbed = Sweep(tmp_path / "whole", *command)
+    assert undisturbed.end() == 0, undisturbed.errors
+    folder = tmp_path / "cut" / "sweep"
+    for moment in (lambda: bool(learning(folder)) and results(folder) > 1, lambda: results(folder) > 6):
+        sweep = Sweep(tmp_path / "cut", *command)
+        sweep.wait_for(moment)
+        sweep.kill()
+    assert len(list((folder / "dualcoop+tai_dpt").rglob("results.jsonl"))) < 4
+    last = Sweep(tmp_path / "cut", *command, "--jobs", "2")
+    assert last.end() == 0, last.errors
+    assert numbers(folder) == numbers(tmp_path / "whole" / "sweep")
+    assert last.out == undisturbed.out
