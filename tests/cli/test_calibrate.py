@@ -43,6 +43,12 @@ def made(tmp_path_factory: pytest.TempPathFactory, backbone: Backbone, corpus: C
     for index in range(40):
         scenes[index].save(place / f"pictures/{index}.png")
         lines.append(f"{index}.png,{','.join(map(str, scenes.targets[index]))}")
+    for name, codes in {"unknown": "-1 -1", "positive": "1 -1", "absent": "-1 0"}.items():
+        one, zero = codes.split()
+        rows = [line.split(",") for line in lines[1:]]
+        kept = [",".join([row[0], *(one if value == "1" else zero for value in row[1:])]) for row in rows]
+        (place / f"pictures/{name}.csv").write_text("\n".join([lines[0], *kept]) + "\n")
+    (place / "pictures/mask.txt").write_text("0.png 0 1 2 5\n")
     (place / "pictures/3.png").write_bytes(b"\x89PNG\r\n not an image")
     (place / "pictures/labels.csv").write_text("\n".join(lines) + "\n")
     return place
@@ -184,7 +190,113 @@ def test_captions_of_the_training_are_used_with_a_word_about_it(
     assert "training saw all of these captions" in capsys.readouterr().err
 
 
+def learnt_from_pictures(select: str, *more: str, dataset: str = "mini:train") -> None:
+    from clipprompt.config import load_config
+    from clipprompt.training.run import run_training
+
+    settings = [f"data.dataset={dataset}", "data.augment=null", "epochs=1", "n_ctx=2", "batch_size=16", *more]
+    settings += [f"train.select={select}", "val_fraction=0.5", "lr=0.001", "class_specific=false"]
+    run_training(load_config("dualcoop", settings), "run")
+
+
+def test_a_run_is_calibrated_on_the_pictures_that_it_held_out_with_the_labels_that_it_knew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    learnt_from_pictures("val_map", "data.n_images=60", "data.known=0.5")
+    assert run(monkeypatch, "run --certainty 0.8 --reliability plots/r.svg") == 0
+    found = read_calibration("run")
+    assert found is not None
+    assert found.source.startswith("30 of 30 images of mini:train, ")
+    assert found.certainty == 0.8
+    n_known = sum(one.n_present + (one.n_absent or 0) for one in found.classes)
+    assert 0.4 * 30 * 20 < n_known < 0.6 * 30 * 20
+    printed = capsys.readouterr().out
+    shared = [one for one in found.classes if one.f1 is None]
+    assert shared
+    assert all(one.certain_from == found.certain_from and one.threshold == found.threshold for one in shared)
+    assert printed.count("shared") == len(shared) + 1
+    assert "30 of 30 images" in Path("plots/r.svg").read_text()
+
+
+def test_a_run_that_held_no_pictures_out_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    learnt_from_pictures("last", "data.n_images=20")
+    assert run(monkeypatch, "run") == 2
+    assert "run held no pictures out of training; give --dataset DATA" in capsys.readouterr().err
+
+
+def test_labels_that_have_changed_since_are_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    Path("pictures/3.png").unlink()
+    table = Path("pictures/labels.csv")
+    table.write_text("".join(line for line in table.read_text().splitlines(True) if not line.startswith("3.")))
+    learnt_from_pictures("val_map", dataset=str(table.absolute()))
+    table.write_text(table.read_text().replace("5.png,0", "5.png,1").replace("6.png,1", "6.png,0"))
+    assert run(monkeypatch, "run") == 2
+    assert "have changed since" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["lines", "mask", "alone"])
+def test_a_file_says_which_labels_are_known(folder: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    table = Path("pictures/labels.csv").read_text().splitlines()[1:]
+    lines = []
+    for line in table:
+        name, *values = line.split(",")
+        known = dict(list(zip(NAMES, values, strict=True))[: 1 + int(name[0]) % 4])
+        present = [one for one, value in known.items() if value == "1"]
+        lines.append({"path": name, "present": present, "absent": [one for one in known if one not in present]})
+    Path("pictures/known.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    cells = [
+        " ".join("1" if n in line["present"] else "-1" if n in line["absent"] else "0" for n in NAMES) for line in lines
+    ]
+    Path("known.txt").write_text("".join(f"{line['path']} {row}\n" for line, row in zip(lines, cells, strict=True)))
+    data = {
+        "lines": "-d pictures/labels.csv --label-file pictures/known.jsonl",
+        "mask": "-d pictures/labels.csv --label-file known.txt:tai-dpt",
+        "alone": "-d pictures/known.jsonl --images pictures",
+    }[form]
+    assert run(monkeypatch, f"prompt {data}") == 1
+    found = read_calibration("prompt")
+    assert found is not None
+    counted = {one.name: (one.n_present, one.n_absent) for one in found.classes}
+    read = [line for line in lines if line["path"] != "3.png"]
+    assert counted == {
+        name: (sum(name in line["present"] for line in read), sum(name in line["absent"] for line in read))
+        for name in counted
+    }
+
+
+def test_captions_drawn_for_a_run_are_drawn_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from clipprompt.config import load_config
+    from clipprompt.training.run import run_training
+
+    settings = ["data.corpus=mini", "data.n_captions=120", "data.templates=false", "epochs=1", "n_ctx=2"]
+    run_training(load_config("tai_dpt", [*settings, "train.select=val_map", "val_fraction=0.8"]), "run")
+    assert run(monkeypatch, "run") == 0
+    found = read_calibration("run")
+    assert found is not None
+    assert "captions of mini" in found.source
+
+
 BAD = [
+    ("prompt -d pictures/labels.csv --certainty 0.4", "certainty 0.4: the share of right answers lies between"),
+    ("prompt -d pictures/labels.csv --certainty 1", "certainty 1: the share"),
+    ("prompt -d pictures/labels.csv --certainty 90", "certainty 90: the share"),
+    ("prompt -d pictures/labels.csv --certainty nan", "certainty nan: the share"),
+    ("prompt -d pictures/labels.csv --reliability r.jpg", "cannot draw r.jpg"),
+    ("prompt -d pictures/labels.csv --reliability pictures", "its ending must be one of png, pdf, svg"),
+    ("prompt -d pictures/labels.csv --reliability corpus.parquet/r.png", "--reliability corpus.parquet/r.png: "),
+    ("prompt -d pictures/labels.csv --label-file none.jsonl", "none.jsonl"),
+    ("prompt -d pictures/labels.csv --label-file pictures/mask.txt", "mask.txt"),
+    ("prompt -d pictures/labels.csv --label-file pictures/mask.txt:tai-dtp", "tai-dtp"),
+    ("prompt -d pictures/labels.csv --label-file pictures/mask.txt:clipprompt", "mask.txt"),
+    ("prompt --captions corpus.parquet --label-file pictures/mask.txt", "goes with --dataset DATA"),
+    ("prompt --label-file pictures/mask.txt", "--label-file pictures/mask.txt goes with --dataset DATA"),
+    ("prompt -d pictures/unknown.csv", "no label of its 40 pictures is known"),
+    ("prompt -d pictures/positive.csv", "no sample has a class that is known to be absent"),
+    ("prompt -d pictures/absent.csv", "no sample has a class that is known to be present"),
     ("nowhere --captions corpus.parquet", "there is no prompt folder 'nowhere'"),
     ("pictures --captions corpus.parquet", "pictures is not a prompt folder"),
     ("prompt", "prompt held no captions out of training"),
