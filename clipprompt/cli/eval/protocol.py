@@ -104,7 +104,7 @@ def protocol(
     runner = load_engine(engine or ("local" if jobs == 1 else "processes"))
     request = Request(
         protocol=name,
-        methods=tuple(_names(methods or ("zero_shot" if name == "zero-shot" else ""))),
+        methods=tuple(_names(methods or "")),
         datasets=tuple(_full(one) for given in datasets or ["all"] for one in _datasets(given)),
         seeds=_numbers("--seeds", seeds),
         shots=_shots(shots),
@@ -148,9 +148,9 @@ def _datasets(text: str) -> list[str]:
 
 def _full(name: str) -> str:
     """Own data by its whole path, so that a sweep goes on from any folder; a name is a name, beside a folder too."""
-    from clipprompt.datasets.classification.load import is_classification
+    from clipprompt.datasets.select import is_named
 
-    if name == "all" or is_classification(name) or not Path(name).exists():
+    if name == "all" or is_named(name) or not Path(name).exists():
         return name
     return str(Path(name).absolute())
 

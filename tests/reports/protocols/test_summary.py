@@ -375,13 +375,12 @@ def test_transductive_rows_say_so() -> None:
     assert labels(records) == ["coop", "coop (transductive)"]
 
 
-def test_epochs_may_differ_between_sets_and_are_said() -> None:
-    epochs = {"imagenet": 50, "dtd": 200, "food101": 200}
-    table = one_table(
-        [one for name, n in epochs.items() for one in both("coop", name, 0.5, 0.5, options={"train.epochs": n})]
-    )
+@pytest.mark.parametrize("key", ["train.epochs", "train.lr", "train.batch_size"])
+def test_epochs_and_rates_may_differ_between_sets_and_are_said(key: str) -> None:
+    values = {"imagenet": 50, "dtd": 200, "food101": 200}
+    table = one_table([one for name, n in values.items() for one in both("coop", name, 0.5, 0.5, options={key: n})])
     assert [row.label for row in table.rows] == ["coop"]
-    assert "coop: train.epochs is 50 on imagenet, otherwise 200" in table.notes
+    assert f"coop: {key} is 50 on imagenet, otherwise 200" in table.notes
 
 
 def test_what_learnt_nothing_has_no_shots_in_a_note() -> None:
