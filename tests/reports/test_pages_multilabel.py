@@ -49,7 +49,7 @@ def test_tables_have_papers_lines() -> None:
 
 def test_single_classes_stand_in_place_of_the_worst() -> None:
     words = _words([*partial(("tai_dpt",)), record(precision=0.5, known=0.1)])
-    assert "voc2007, 10% of the labels known class n tai_dpt dualcoop dog 30 68.2 55.0 cat 20 55.8 45.0 How" in words
+    assert "voc2007, 10% of labels known class n tai_dpt dualcoop dog 30 68.2 55.0 cat 20 55.8 45.0 How" in words
     assert "Worst classes" not in words
     assert "Single classes" not in _words(both("coop", "dtd", 0.8, 0.6))
 

@@ -42,7 +42,7 @@ def _panels(classes: ClassTable, looks: Mapping[str, Style]) -> Iterator[Panel]:
     left = room(names, 24) + 0.12
     for start in range(0, len(names), per_panel):
         shown = names[start : start + per_panel]
-        part = "" if n_panels == 1 else f", classes {start + 1} to {start + len(shown)}"
+        part = "" if n_panels == 1 else f" ({start + 1} to {start + len(shown)})"
         yield Panel(
             title=f"{classes.dataset}, {classes.title}{part}",
             alt="; ".join(f"{name}: {_words(classes, name)}" for name in shown),

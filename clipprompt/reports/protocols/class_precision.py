@@ -69,7 +69,7 @@ def _title(table: ProtocolTable, column: str) -> str:
         return words.replace(" mAP", " classes")
     if column == NOTHING_LEARNT:
         return "no picture learnt from"
-    return f"{words} of the labels known" if table.protocol == "partial-label" and amount(column) else words
+    return f"{words} of labels known" if table.protocol == "partial-label" and amount(column) else words
 
 
 def _records(row: MethodRow, dataset: str, column: str) -> list[Record]:

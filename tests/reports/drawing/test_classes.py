@@ -28,7 +28,7 @@ def draw(panel: Panel) -> Axes:
 def test_every_method_has_a_mark_on_the_line_of_every_class() -> None:
     (plot,) = plots(partial(("tai_dpt", "dualcoop"), seeds=(1,)))
     (panel,) = plot.panels
-    assert panel.title == "voc2007, 10% of the labels known"
+    assert panel.title == "voc2007, 10% of labels known"
     assert panel.alt == "dog: tai_dpt 67.1, dualcoop 73.2; cat: tai_dpt 54.9, dualcoop 59.9"
     axes = draw(panel)
     assert [list(line.get_xdata()) for line in axes.lines] == [
@@ -44,8 +44,8 @@ def test_many_classes_are_several_panels_of_equal_height() -> None:
     values = {"classnames": names, "average_precision": [0.5] * 80, "n_positive": [1] * 80}
     (plot,) = plots([record(known=0.1, **values)])
     assert [panel.title.partition(", ")[2] for panel in plot.panels] == [
-        "10% of the labels known, classes 1 to 40",
-        "10% of the labels known, classes 41 to 80",
+        "10% of labels known (1 to 40)",
+        "10% of labels known (41 to 80)",
     ]
     assert len({panel.size for panel in plot.panels}) == 1
 

@@ -224,10 +224,10 @@ def test_shares_are_learnt_from_different_labels_without_a_word() -> None:
 def test_single_classes_are_told_for_the_fewest_and_the_most_labels() -> None:
     tables = list(class_tables(one_table(partial(datasets=("voc2007", "own")))))
     assert [(one.dataset, one.title) for one in tables] == [
-        ("voc2007", "10% of the labels known"),
-        ("voc2007", "90% of the labels known"),
-        ("own", "10% of the labels known"),
-        ("own", "90% of the labels known"),
+        ("voc2007", "10% of labels known"),
+        ("voc2007", "90% of labels known"),
+        ("own", "10% of labels known"),
+        ("own", "90% of labels known"),
     ]
 
 
@@ -248,7 +248,7 @@ def test_what_learnt_from_no_picture_stands_in_every_column_of_classes() -> None
         (partial(("tai_dpt",)), ["no picture learnt from"]),
         (few_shot(), ["1 shot", "16 shots"]),
         (zero_shot_splits(), ["unseen classes", "all classes"]),
-        (partial(shares=("single-positive", 0.5)), ["50% of the labels known", "single positive"]),
+        (partial(shares=("single-positive", 0.5)), ["50% of labels known", "single positive"]),
         (both("coop", "dtd", 0.5, 0.6), []),
     ],
     ids=["captions", "shots", "unseen", "single positives", "one class a picture"],
