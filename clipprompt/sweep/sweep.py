@@ -49,7 +49,8 @@ def prepare(
         return full, tasks
     learners = [task for task in tasks if not task.members]
     if n_ensembles := len(tasks) - len(learners):
-        say(f"{n_ensembles} ensembles are left for the end: once all parts are done, the same command without --shard")
+        left = "1 ensemble is" if n_ensembles == 1 else f"{n_ensembles} ensembles are"
+        say(f"{left} left for the end: once all parts are done, the same command without --shard")
     return full, shard.of(learners)
 
 
