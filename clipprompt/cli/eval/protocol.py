@@ -109,7 +109,7 @@ def protocol(
         seeds=_numbers("--seeds", seeds),
         shots=_shots(shots),
         known=_known(known),
-        captions=None if captions is None else _full(captions),
+        captions=captions,
         class_splits=_numbers("--class-splits", class_splits),
         settings=(*_as_settings(backbone, pretrained, precision), *(settings or ())),
         source=None if source is None else _full(source),
