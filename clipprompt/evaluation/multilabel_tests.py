@@ -65,14 +65,14 @@ def evaluate_multilabel_tests(
     lines = list[dict[str, Any]]()
     learnt: Learnt | None = None
     for test in job.tests:
-        start = time.perf_counter()
         tested = load_tested(job, test, how.root)
         learnt = learnt or describe_learnt(job, config, tested.whole, train_seconds)
+        start = time.perf_counter()
         scored, cached = score_tested({learner.name: learner}, tested, how)
         scores = scored.by_key[learner.name][learner.branch]
         if how.predictions is not None:
             lines += _lines(test, scored.dataset, scores)
-        part = describe_part(test, scored, cached, time.perf_counter() - start)
+        part = _describe_part(test, scored, cached, time.perf_counter() - start)
         yield MultiLabelTestRecord(
             **describe_test(learner, job, config, test, part, learnt),
             **measure(scores, scored.dataset.targets, ("sigmoid", sigmoid(scores))),
@@ -127,15 +127,7 @@ def score_tested(
     return score_part(ready, tested.images, tested.whole.items, how, _drawn_by(tested.whole))
 
 
-def describe_part(test: Test, scored: Scored[str], cached: bool, seconds: float) -> TestedPart:
-    """What was tested, for a record.
-
-    Args:
-        test: of a job.
-        scored: its scores.
-        cached: whether features went through the cache on disk.
-        seconds: that the test took.
-    """
+def _describe_part(test: Test, scored: Scored[str], cached: bool, seconds: float) -> TestedPart:
     images = scored.dataset
     return TestedPart(folder_name(test.dataset), images, images.split_hash(), len(scored.skipped), cached, seconds)
 

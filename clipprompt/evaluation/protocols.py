@@ -81,16 +81,15 @@ def plan_jobs(
 
 def _methods(protocol: Protocol, given: Sequence[str], has_captions: bool) -> list[Method]:
     """What is asked for, each once."""
-    known = [parse_method(name) for name in list_learners()]
-    usable = [method.spelling for method in known if _refusal(protocol, method) is None]
-    every = [name for name in usable if has_captions or parse_method(name).learns_from != "captions"]
-    names = [name for one in given or protocol.methods for name in (every if one == "all" else [one])]
-    if not names:
-        raise UserError(f"no method is given; choose among {', '.join(usable)}, or all")
-    methods = list(dict.fromkeys(map(parse_method, names)))
+    usable = [one for one in map(parse_method, list_learners()) if _refusal(protocol, one) is None]
+    every = [one for one in usable if has_captions or one.learns_from != "captions"]
+    found = (one for name in given or protocol.methods for one in (every if name == "all" else [parse_method(name)]))
+    methods, choices = list(dict.fromkeys(found)), ", ".join(one.spelling for one in usable)
+    if not methods:
+        raise UserError(f"no method is given; choose among {choices}, or all")
     for method in methods:
         if (reason := _refusal(protocol, method)) is not None:
-            raise UserError(f"{method.spelling} {reason}; choose among {', '.join(usable)}")
+            raise UserError(f"{method.spelling} {reason}; choose among {choices}")
     return methods
 
 
