@@ -16,7 +16,7 @@ from clipprompt.datasets import load_dataset
 from clipprompt.datasets.classification.draw import Drawn, draw
 from clipprompt.datasets.classification.load import is_classification, load_classification, settle_pictures
 from clipprompt.datasets.classification.own import has_several_labels
-from clipprompt.datasets.images import MultiLabelImages
+from clipprompt.datasets.images import PRESENT, MultiLabelImages
 from clipprompt.datasets.partial.learnt import learnt_labels
 from clipprompt.datasets.select import is_named, training_split
 from clipprompt.errors import UserError
@@ -49,7 +49,10 @@ def see_images(config: RunConfig) -> Seen:
     seen = _see_one_class(config) if is_drawn_from(data) else _see_several(config)
     if data.keep_empty:
         return seen
-    return seen._replace(train=seen.train.without_empty(), val=seen.val and seen.val.without_empty())
+    val = seen.val
+    if val is not None and (val.targets == PRESENT).any():  # otherwise it is told that it selects nothing
+        val = val.without_empty()
+    return seen._replace(train=seen.train.without_empty(), val=val)
 
 
 def is_drawn_from(options: DataConfig) -> bool:

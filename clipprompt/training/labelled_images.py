@@ -97,8 +97,11 @@ class LabelledImages:
         selects = config.train.select != "last"
         if selects and not len(held):
             raise UserError(f"{self.images.name}: no picture is left to select an epoch by; give data.validation=DATA")
-        if run.writes and chooses_labels(config.data):
-            write_labels(self.images, run.path / LABELS)
+        if chooses_labels(config.data):
+            if selects:
+                _check_selects(held, config.train.select)
+            if run.writes:
+                write_labels(self.images, run.path / LABELS)
         data, validation = see(learner, train, held if selects else None, config, run.cache, stop)
         tell(
             f"{config.method}: {len(train):,} pictures of {self.images.name}, {describe_views(learner, config)}; "
@@ -155,7 +158,8 @@ def load_labelled_images(config: RunConfig) -> LabelledImages:
         images = images.with_notes(f"{images.name} has no picture{known} of {', '.join(absent[:5])}{more}")
     if options.validation is not None:
         validation = load_images(options, options.validation, images.classnames)
-        if is_drawn_from(options) or not options.keep_empty:  # the former has pictures of other classes
+        of_other_classes = is_drawn_from(options) or options.subset != "all"
+        if of_other_classes or not options.keep_empty:
             validation = validation.without_empty()
         if n_shared := len(set(images.items) & set(validation.items)):
             shared = f"{n_shared:,} pictures of data.validation={options.validation}"
@@ -196,6 +200,17 @@ def _check_told_apart(images: MultiLabelImages, method: str) -> None:
         raise UserError(
             f"{images.name}: no class is known to be absent from a picture, and {method} learns by telling classes "
             "apart; let more labels be known, or take a method that asks for each class by itself, such as dualcoop"
+        )
+
+
+def _check_selects(held: Pictures, select: str) -> None:
+    """Refuses held-out pictures whose known labels rank nothing, which would keep any epoch."""
+    labels = held.images.targets[held.samples]
+    told_apart = (labels == PRESENT).any(axis=0) & ((labels == ABSENT).any(axis=0) | (select == "val_loss"))
+    if not told_apart.any():
+        raise UserError(
+            f"{held.images.name}: of {len(held):,} pictures that are held out, no class is known to be in one and not "
+            "in another, so they select no epoch; let more labels be known, hold out more, or take train.select=last"
         )
 
 

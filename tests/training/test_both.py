@@ -166,6 +166,8 @@ def test_other_classes_are_refused(
 
 
 def test_what_either_teaches_is_in_the_fingerprint(configure: Callable[..., RunConfig], tmp_path: Path) -> None:
+    source = load_source(configure("train.select=val", "val_fraction=0.25"))
+    assert (len(source), len(source.sample(3, 1)), source.n_trained_on(configure("train.select=val"))) == (19, 6, 16)
     marks = {load_source(configure(*settings)).fingerprint() for settings in ([], ["known=0.5"], ["templates=true"])}
     assert len(marks) == 3
 

@@ -139,6 +139,25 @@ def test_pictures_of_one_class_may_be_known_in_part_to_a_method_that_asks_for_ea
     assert np.array_equal(found.images.targets[~unknown], whole.targets[rows][~unknown])
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [["known=single-positive"], ["known=0.01", "val_fraction=0.05"], ["known=0.02", "select=val_loss"]],
+    ids=str,
+)
+def test_held_out_labels_that_rank_nothing_select_no_epoch(
+    settings: list[str], tmp_path: Path, small: list[str]
+) -> None:
+    with pytest.raises(UserError, match="no class is known to be in one and not in another, so they select no epoch"):
+        run_training(configure(SELECT, *settings, *small), tmp_path / "run")
+
+
+def test_pictures_of_other_classes_select_nothing() -> None:
+    found = load("subset=base", SELECT, "data.validation=mini:val")
+    assert found.validation is not None
+    assert (found.validation.targets == 1).any(axis=1).all()
+    assert found.validation.classnames == found.classnames
+
+
 MISTAKES = {
     "share above 1": (["known=1.5"], "data.known"),
     "no share": (["known=some"], "data.known"),
