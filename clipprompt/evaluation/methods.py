@@ -6,6 +6,7 @@ coop    zero_shot    tai_dpt (from captions)    tai_dpt:images    caption_dual:b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Literal, get_args
 
@@ -73,7 +74,7 @@ def spell(learner: str, learns_from: Source | None) -> str:
 def _learner(text: str) -> Method:
     name, colon, source = text.partition(":")
     known = learner_class(name)
-    if not load_config(name).train.epochs:  # what has nothing to train has no epochs in its own configuration
+    if not _learns(name):
         if colon:
             raise UserError(f"{text}: {name} learns nothing, from {source} neither; leave out :{source}")
         return Method(name, None)
@@ -85,3 +86,9 @@ def _learner(text: str) -> Method:
     if source in SOURCES:
         raise UserError(f"{text}: {name} learns from {known.trains_on} alone; leave out :{source}")
     raise UserError(f"{text}: a method learns from {', '.join(SOURCES)}, not from {source!r}{nearest(source, SOURCES)}")
+
+
+@cache
+def _learns(name: str) -> bool:
+    """Whether a learner has anything to train; what has not, has no epochs in its own configuration."""
+    return load_config(name).train.epochs > 0
