@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from clipprompt.printable import printable
-from clipprompt.reports.protocols.columns import AVERAGE, NOTHING_LEARNT, SHARES, learns
+from clipprompt.reports.protocols.columns import AVERAGE, NOTHING_LEARNT, SHARES, column_of, learns, ordered, title_of
 from clipprompt.reports.protocols.comparable import Record
 from clipprompt.reports.protocols.rows import MethodRow, ProtocolTable
 
@@ -66,12 +66,22 @@ def _range(values: list[float]) -> str:
 
 def _kept_epochs(table: ProtocolTable) -> Iterator[str]:
     """By which pictures or captions an epoch was kept; never by those that are tested on."""
-    rules: dict[str, list[str]] = defaultdict(list)
+    rules: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for row in table.rows:
         for record in row.records:
-            known = rules[_rule(record, "selection", table)]
-            if learns(record) and not record["members"] and row.label not in known:
-                known.append(row.label)
-    told = [f"{rule} ({', '.join(labels)})" for rule, labels in sorted(rules.items()) if labels]
+            if learns(record) and not record["members"]:
+                rules[_rule(record, "selection", table)][row.label].add(column_of(record))
+    labels = [label for rows in rules.values() for label in rows]
+    told = [
+        f"{rule} ({', '.join(_where(table, label, rows[label], labels) for label in rows)})"
+        for rule, rows in sorted(rules.items())
+    ]
     if told:
         yield printable(f"epoch that was kept: {'; '.join(told)}")
+
+
+def _where(table: ProtocolTable, label: str, columns: set[str], labels: list[str]) -> str:
+    """A row, and its columns where another rule held in others."""
+    if labels.count(label) == 1:
+        return label
+    return f"{label}: {' '.join(title_of(column, table.protocol) for column in ordered(columns))}"

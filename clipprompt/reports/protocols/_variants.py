@@ -10,7 +10,15 @@ from typing import Any
 
 from clipprompt.printable import printable
 from clipprompt.reports.protocols.columns import BY_SHOTS, MULTILABEL
-from clipprompt.reports.protocols.comparable import PER_DATASET, TEMPLATES, Record, settings_of
+from clipprompt.reports.protocols.comparable import (
+    PER_DATASET,
+    PER_PLACE,
+    SELECTION,
+    TEMPLATES,
+    Record,
+    selection_of,
+    settings_of,
+)
 
 # Methods in the order of publication; any other comes after them.
 _METHODS = (
@@ -72,11 +80,11 @@ def _grouped(records: Sequence[Record], traits: Callable[[Record], dict[str, Any
 
 
 def _told_apart(traits: dict[str, Any], records: Sequence[Record]) -> list[Group]:
-    """Splits by those of ``PER_DATASET`` that have several values on one data set with as many shots and labels."""
+    """Splits by what has several values on one data set with as many shots and labels."""
     values: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for record in records:
         settings = settings_of(record)
-        for key in PER_DATASET:
+        for key in _per_place(record):
             place = key, record["dataset"], record["shots"], record.get("known")
             values[place].add(json.dumps(settings.get(key)))
     keys = sorted({key for (key, *_), found in values.items() if len(found) > 1})
@@ -86,7 +94,7 @@ def _told_apart(traits: dict[str, Any], records: Sequence[Record]) -> list[Group
 
 def _completed(groups: Sequence[Group]) -> list[Group]:
     """Says of every row what tells two of them apart, where its runs agree in it."""
-    told = {key for traits, _ in groups for key in traits} & {*PER_DATASET}
+    told = {key for traits, _ in groups for key in traits} & {*PER_PLACE}
     return [(traits | _agreed(group, told - traits.keys()), group) for traits, group in groups]
 
 
@@ -106,16 +114,21 @@ def _also(traits: Mapping[str, Any], group: Sequence[Record], records: Sequence[
 
 def _traits(record: Record) -> dict[str, Any]:
     """What makes a row: settings, and what else the records of one row agree in."""
-    settings = {key: value for key, value in settings_of(record).items() if key not in PER_DATASET}
-    selection = record["selection"].replace(f" {record['trained_on']}:", " {dataset}:")
-    traits = {**settings, "selection": selection, "setting": record["setting"]}
+    settings = {key: value for key, value in settings_of(record).items() if key not in _per_place(record)}
+    traits = {**settings, "setting": record["setting"]}
     if record["protocol"] not in BY_SHOTS and record["trained_on"] is not None:
         traits["shots"] = record["shots"]
     if record["protocol"] in MULTILABEL:
         traits |= {key: record[key] for key in (SOURCE, "branch", "members")}
         if record["protocol"] != "partial-label" and record["trained_on"] is not None:
             traits["known"] = record["known"]
+    else:
+        traits[SELECTION] = selection_of(record)
     return traits
+
+
+def _per_place(record: Record) -> tuple[str, ...]:
+    return PER_PLACE if record["protocol"] in MULTILABEL else PER_DATASET
 
 
 def _differing(all_traits: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -125,9 +138,7 @@ def _differing(all_traits: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _label(method: str, traits: Mapping[str, Any], shown: Sequence[str]) -> str:
-    told = [
-        key for key in shown if key not in ("setting", SOURCE)
-    ]  # which are said wherever they are not the usual ones
+    told = [key for key in shown if key != "setting"]  # which is said of every row that is not inductive
     lasts = [key.rpartition(".")[2] for key in told]
     names = [last if lasts.count(last) == 1 else key for key, last in zip(told, lasts, strict=True)]
     parts = [f"{name}={_shown(traits.get(key, _UNSAID))}" for key, name in zip(told, names, strict=True)]

@@ -35,7 +35,7 @@ _NO_SETTING = {
 _MEASURES = (("accuracy", "accuracies"), ("mean_average_precision", "mAP"))
 """Key of the record, and words for two of them: of one class a picture, and of several."""
 _SETTINGS_OF_DATA = {"data.augment"}
-TEMPLATES, OWN, CAPTIONS = "learner.templates", "{dataset}", "captions"
+TEMPLATES, OWN, CAPTIONS, SELECTION = "learner.templates", "{dataset}", "captions", "selection"
 PER_DATASET = (
     "train.epochs",
     "train.lr",
@@ -45,19 +45,28 @@ PER_DATASET = (
     CAPTIONS,
 )
 """Settings that protocols give by data set: they tell rows apart only where one set was run with several values."""
+PER_PLACE = (*PER_DATASET, "train.select", SELECTION)
+"""The same where pictures have several classes, with what the kind of known labels decides."""
 
 
 def settings_of(record: Record) -> dict[str, Any]:
-    """The options that can change a result, and whose captions were learnt from.
+    """The options that can change a result; of several classes a picture also captions and the rule of selection.
 
     Hand-written sentences of the record's own set are ``{dataset}``.
     """
     settings = {key: value for key, value in record["options"].items() if _is_setting(key)}
     if record.get("corpus") is not None:
         settings[CAPTIONS] = record["corpus"]
+    if record["protocol"] in MULTILABEL:
+        settings[SELECTION] = selection_of(record)
     if settings.get(TEMPLATES) in [form for name in (record["dataset"], record["trained_on"]) for form in _own(name)]:
         settings[TEMPLATES] = [OWN]
     return settings
+
+
+def selection_of(record: Record) -> str:
+    """The rule by which an epoch was kept, in the same words for all sets."""
+    return str(record["selection"]).replace(f" {record['trained_on']}:", f" {OWN}:")
 
 
 def hand_written(dataset: str) -> str:

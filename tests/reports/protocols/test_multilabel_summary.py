@@ -123,6 +123,30 @@ def test_settings_tell_rows_of_one_source_apart() -> None:
     assert list(rows_of(records)) == ["dualcoop, n_ctx=4", "dualcoop, n_ctx=16"]
 
 
+def test_what_the_kind_of_labels_decides_makes_no_rows() -> None:
+    last = {"selection": "last", "options": {"train.select": "last"}}
+    records = partial(("dualcoop",), shares=(0.1, 0.5), options={"train.select": "val_map"})
+    records += partial(("dualcoop",), shares=("single-positive",), **last)
+    assert list(rows_of(records)) == ["dualcoop"]
+    assert (
+        "epoch that was kept: last (dualcoop: single positive); val_map on 10% held out of the training pictures "
+        "(dualcoop: 10% 50%)"
+    ) in one_table(records).notes
+    again = records + partial(("dualcoop",), shares=(0.1,), **last)
+    assert list(rows_of(again)) == [
+        "dualcoop, selection=last, select=last",
+        "dualcoop, selection=val_map on 10% held out of the training pictures, select=val_map",
+    ]
+
+
+@pytest.mark.parametrize("key", ["train.lr", "train.epochs", "train.batch_size"])
+def test_settings_of_sets_are_one_row(key: str) -> None:
+    by_set = partial(("dualcoop",), ("voc2007",), options={key: 1}) + partial(
+        ("dualcoop",), ("coco2014",), options={key: 2}
+    )
+    assert list(rows_of(by_set)) == ["dualcoop"]
+
+
 def test_corpora_of_sets_are_one_row_and_two_of_one_set_are_two() -> None:
     by_set = partial(("tai_dpt",), ("voc2007",), corpus="a") + partial(("tai_dpt",), ("coco2014",), corpus="b")
     assert list(rows_of(by_set)) == ["tai_dpt"]
