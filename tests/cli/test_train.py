@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,6 +99,43 @@ def test_keys_lists_every_key_with_value_and_meaning() -> None:
 def test_the_default_folder_names_method_corpus_backbone_and_seed() -> None:
     config = load_config("tai_dpt", ["data.corpus=/x/coco.parquet", "backbone.name=hf-hub:org/clip", "seed=3"])
     assert default_folder(config) == Path("runs/tai_dpt-coco-org_clip-seed3")
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        (["data.corpus=/x/coco.parquet", "data.dataset=coco2014"], "coco2014+coco"),
+        (["data.corpus=mini", "data.dataset=mini:train", "known=0.1"], "mini_train+mini-known0.1"),
+        (["data.dataset=voc2007", "known=single-positive", "shots=4"], "voc2007-4shots-single-positive"),
+    ],
+)
+def test_the_default_folder_names_both_sources_and_the_known_labels(settings: list[str], name: str) -> None:
+    assert default_folder(load_config("tai_dpt", settings)) == Path(f"runs/tai_dpt-{name}-mini-seed1")
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "expected"),
+    [
+        ("tai_dpt", ["x.parquet"], {"corpus": "{}/x.parquet", "dataset": None}),
+        ("tai_dpt", ["mini", "--captions", "mini"], {"corpus": "mini", "dataset": "mini"}),
+        ("tai_dpt", ["photos"], {"corpus": None, "dataset": "{}/photos"}),
+        ("tai_dpt", ["captions.txt"], {"corpus": "{}/captions.txt", "dataset": None}),
+        ("caption_dual", ["voc2007", "--captions", "x.parquet"], {"corpus": "{}/x.parquet", "dataset": "voc2007"}),
+        ("coop", ["table.csv"], {"corpus": None, "dataset": "{}/table.csv"}),
+    ],
+)
+def test_data_are_captions_or_images_by_what_they_are(
+    method: str, given: list[str], expected: dict[str, str | None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = list[Any]()
+    monkeypatch.setattr("clipprompt.cli.train._run", lambda config, folder: seen.append(config.data))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for name in ("x.parquet", "captions.txt", "table.csv"):
+        (tmp_path / name).touch()
+    assert CliRunner().invoke(app, ["train", method, "-d", *given, "-o", "run"]).exit_code == 0
+    for key, value in expected.items():
+        assert getattr(seen[0], key) == (value and value.format(tmp_path))
 
 
 OUT = ["-o", "run"]
