@@ -19,8 +19,8 @@ from clipprompt.sweep.task import Task
 def fit_weights(task: Task, learners: Mapping[str, Learner], how: Evaluation) -> Ensemble:
     """Weighs the members of an ensemble, once for all of its tests.
 
-    Equal weights are taken, and said to be, where no member held pictures out, or where the labels that are known of
-    them cannot tell weights apart.
+    Equal weights are taken, and said to be, where no member held pictures out, where another learnt from those as well,
+    or where the labels that are known of them cannot tell weights apart.
 
     Args:
         task: of the ensemble.
@@ -30,9 +30,12 @@ def fit_weights(task: Task, learners: Mapping[str, Learner], how: Evaluation) ->
     Raises:
         UserError: as :func:`clipprompt.evaluation.ensemble_pictures.held_out_validation`.
     """
-    holders = [one for one in task.members if one.job.learns_from_pictures and one.config.train.select != "last"]
+    of_pictures = [one for one in task.members if one.job.learns_from_pictures]
+    holders = [one for one in of_pictures if one.config.train.select != "last"]
     if not holders:
         return given_ensemble(None, len(learners), "equal: no member held pictures out")
+    if learnt_all := [one for one in of_pictures if one not in holders and one.job.shots is None]:
+        return given_ensemble(None, len(learners), f"equal: {learnt_all[0].job.spelling} held no picture out")
     # Of all classes where these are tested: what was held out has no label of unseen ones.
     test = next((test for test in task.job.tests if test.subset != "novel"), task.job.tests[0])
     tested = load_tested(task.job, test, how.root).images

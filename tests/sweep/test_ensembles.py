@@ -108,12 +108,43 @@ def test_a_member_that_fails_is_named_and_its_ensembles_with_it(several: Path, t
     assert not queue.entries[-1].task.folder.exists()
 
 
-def test_members_that_held_nothing_out_weigh_the_same_and_that_is_said(several: Path, tmp_path: Path) -> None:
-    sweep(request_several(several, "tai_dpt+zero_shot"), tmp_path / "sweep")
-    (record,) = read_records(tmp_path / "sweep" / "tai_dpt+zero_shot" / "several" / "all-seed1" / "results.jsonl")
-    assert record["weights"] == [0.5, 0.5]
-    assert record["weights_by"] == "equal: no member held pictures out"
+@pytest.mark.parametrize(
+    ("method", "changes", "reason"),
+    [
+        ("tai_dpt+zero_shot", {}, "no member held pictures out"),
+        ("dualcoop+zero_shot", {"known": ("single-positive",)}, "no member held pictures out"),
+        (
+            "caption_dual+dualcoop",
+            {"settings": ("dualcoop:train.select=last",)},
+            "dualcoop held no picture out",
+        ),
+    ],
+)
+def test_members_that_nothing_can_weigh_weigh_the_same_and_that_is_said(
+    method: str, changes: dict[str, Any], reason: str, several: Path, tmp_path: Path
+) -> None:
+    queue = sweep(request_several(several, method, **changes), tmp_path / "sweep")
+    assert set(states(queue).values()) == {"done"}, [entry.message for entry in queue.entries]
+    (record,) = read_records(queue.entries[-1].task.folder / "results.jsonl")
+    assert (record["weights"], record["weights_by"]) == ([0.5, 0.5], f"equal: {reason}")
     assert record["setting"] == "transductive"
+
+
+def test_weights_are_chosen_by_the_seen_classes_for_unseen_ones(several: Path, tmp_path: Path) -> None:
+    queue = sweep(
+        request_several(
+            several,
+            "dualcoop+zero_shot",
+            protocol="multilabel-zero-shot",
+            known=(),
+            settings=("dualcoop:class_specific=false",),
+        ),
+        tmp_path / "sweep",
+    )
+    records = read_records(queue.entries[-1].task.folder / "results.jsonl")
+    assert [record["tested_subset"] for record in records] == ["novel", "all"]
+    assert records[0]["weights"] == records[1]["weights"]
+    assert records[0]["weights_by"].startswith("best mAP on pictures that dualcoop held out")
 
 
 def test_predictions_are_of_learners(several: Path, tmp_path: Path) -> None:
