@@ -19,6 +19,7 @@ from clipprompt.datasets.classification.load import load_classification
 from clipprompt.errors import UserError
 from clipprompt.evaluation.classification import Evaluation, evaluate_tests
 from clipprompt.evaluation.classification_records import ClassificationRecord
+from clipprompt.evaluation.multilabel_records import MultiLabelTestRecord
 from clipprompt.evaluation.protocols import Job, Test, load_protocol, plan_jobs
 from clipprompt.evaluation.records import read_records
 from clipprompt.features.images import places_read_by, what_learners_read
@@ -260,7 +261,8 @@ def test_the_documentation_has_a_line_for_every_field() -> None:
     text = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
     table = text.partition("## A record")[2].partition("With `--predictions`")[0]
     named = [name for line in table.splitlines() if line.startswith("| `") for name in line.split("|")[1].split(",")]
-    assert sorted(name.strip(" `") for name in named) == sorted(get_type_hints(ClassificationRecord))
+    fields = {*get_type_hints(ClassificationRecord), *get_type_hints(MultiLabelTestRecord)}
+    assert sorted(name.strip(" `") for name in named) == sorted(fields)
 
 
 def test_records_say_how_the_prompt_was_learnt(own: Backbone, photos: Path) -> None:
