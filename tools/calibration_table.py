@@ -84,7 +84,7 @@ class Scored:
         coco = load_classes(REFERENCE).classnames if kind == MANY else []
         listed = [name for name in self.reference if name in self.names or name in coco]
         scores = self.samples.scores[:, places(listed, self.reference)]
-        facts = {"source": self.samples.source, "method": self.method, "fingerprint": ""}
+        facts: dict[str, Any] = {"source": self.samples.source, "method": self.method, "fingerprint": ""}
         return fit_calibration(scores, self.targets, listed, self.names, **facts)
 
     def probabilities(self, calibration: Calibration) -> npt.NDArray[np.float64]:
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--split", default="test", choices=["test", "val"])
     given = parser.parse_args(arguments)
-    made = _Made(given.folder, given.data)
+    made = Made(given.folder, given.data)
     for title, learner in made.learners():
         print(f"\n{title}, {N_SCENES} scenes of the split {given.split!r}:\n")
         _print_decisions(made.sources(learner), made.scenes(learner, given.split))
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-class _Made:
+class Made:
     """Corpora, prompts and their scores."""
 
     def __init__(self, folder: Path, data: Path | None) -> None:
@@ -126,8 +126,9 @@ class _Made:
         self.backbone: Backbone = load_configured_backbone(self.config)
 
     def learners(self) -> list[tuple[str, Learner]]:
+        """Those of the tables, with their titles."""
         names = load_corpus(self.train).classnames
-        trained = load_learner(self._run("tai_dpt", self.train), self.backbone)
+        trained = load_learner(self.run("tai_dpt", self.train), self.backbone)
         return [("TaI-DPT", trained), ("zero-shot CLIP", create_learner("zero_shot", self.backbone, names))]
 
     def sources(self, learner: Learner) -> dict[str, Scored]:
@@ -143,6 +144,7 @@ class _Made:
         return found
 
     def captions(self, learner: Learner, corpus: Path) -> Scored:
+        """Captions of a corpus."""
         loaded = load_corpus(corpus)
         names = tuple(loaded.classnames)
         listed = reference_names(learner, names)
@@ -150,12 +152,14 @@ class _Made:
         return Scored(learner.name, found, listed, names)
 
     def scenes(self, learner: Learner, split: str) -> Scored:
+        """Pictures of a split."""
         return self._images(learner, load_scenes(split, N_SCENES))
 
     def photos(self) -> tuple[dict[str, Scored], Scored]:
+        """Captions and photos of COCO, for a prompt that learnt from the captions."""
         assert self.data is not None
         corpus, place = self._coco("coco2014"), self.data / "coco_mini"
-        run = self._run("tai_dpt-coco", corpus, "train.select=val_map")
+        run = self.run("tai_dpt-coco", corpus, "train.select=val_map")
         learner = load_learner(run, self.backbone)
         names = tuple(load_corpus(corpus).classnames)
         listed = reference_names(learner, names)
@@ -168,7 +172,8 @@ class _Made:
         listed = reference_names(learner, pictures.classnames)
         return Scored(learner.name, image_samples(learner, pictures), listed, pictures.classnames)
 
-    def _run(self, name: str, corpus: Path, *settings: str) -> Path:
+    def run(self, name: str, corpus: Path, *settings: str) -> Path:
+        """The folder of a TaI-DPT prompt that learnt from a corpus."""
         config = load_config("tai_dpt", [*SETTINGS, *settings], resource("configs/demo.yaml"))
         data = config.data.model_copy(update={"corpus": str(corpus.absolute())})
         run_training(config.model_copy(update={"data": data}), self.folder / name, say=_say)

@@ -49,7 +49,8 @@ def load_samples(asked: DataRequest) -> tuple[Corpus | MultiLabelImages, str]:
     if asked.captions is not None and asked.dataset is not None:
         raise UserError("--captions and --dataset: calibrate on one of them")
     if asked.dataset is not None:
-        return _labelled(asked, asked.dataset)
+        labelled, name = _labelled(asked, asked.dataset)
+        return labelled if asked.prompt is None else _told_what_was_seen(labelled, asked.prompt), name
     if asked.images is not None or asked.root is not None:
         raise UserError("--images and --root go with --dataset DATA")
     if asked.label_file is not None:
@@ -70,6 +71,23 @@ def _labelled(asked: DataRequest, spec: str) -> tuple[MultiLabelImages, str]:
     if asked.label_file is not None:
         found = apply_labels(found, asked.label_file)
     return (found if asked.classnames is None else found.with_classes(asked.classnames)), found.name
+
+
+def _told_what_was_seen(images: MultiLabelImages, run: Path) -> MultiLabelImages:
+    """With a note of how many the run learnt from, as far as its own pictures are still there."""
+    from clipprompt.evaluation.ensemble_pictures import picture_keys
+    from clipprompt.training.labelled_images import held_out_images, load_labelled_images
+
+    config = _config(run)
+    if config is None or config.data.dataset is None or not config.train.epochs:
+        return images
+    try:
+        held, learnt = held_out_images(config), picture_keys(load_labelled_images(config).images)
+    except UserError:
+        return images
+    n_seen = len(picture_keys(images) & learnt - (set() if held is None else picture_keys(held)))
+    note = f"training saw {n_seen:,} of these {len(images):,} pictures, of which a prompt is surer; others are better"
+    return images.with_notes(*[note][: n_seen > 0])
 
 
 def _held_out(run: Path, classnames: Sequence[str] | None) -> tuple[Corpus | MultiLabelImages, str]:

@@ -226,6 +226,14 @@ def test_a_run_that_held_no_pictures_out_says_so(
     assert "run held no pictures out of training; give --dataset DATA" in capsys.readouterr().err
 
 
+def test_pictures_of_the_training_are_used_with_a_word_about_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    learnt_from_pictures("val_map", "data.n_images=20")
+    assert run(monkeypatch, "run -d mini:train") == 0
+    assert "training saw 10 of these 500 pictures" in capsys.readouterr().err
+
+
 def test_labels_that_have_changed_since_are_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

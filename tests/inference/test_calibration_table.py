@@ -5,6 +5,7 @@ import pytest
 
 from clipprompt.inference._samples import Samples
 from tools.calibration_table import FEW, MANY, Scored, _print_decisions, _print_references
+from tools.certain_table import _measure
 
 NAMES = ("aeroplane", "dog", "sofa", "boat", "tvmonitor", "sheep")
 REFERENCE = (*NAMES, "kite", "zebra", "cup", "bed")
@@ -46,3 +47,10 @@ def test_tables_have_a_row_for_every_source_and_list(capsys: pytest.CaptureFixtu
     assert len({line.count("|") for line in decisions}) == 1
     bound = float(decisions[-1].split("|")[4])
     assert all(float(line.split("|")[4]) <= bound + 0.01 for line in decisions[2:])
+
+
+def test_shares_of_answers_add_up() -> None:
+    right, yes, uncertain, no, present_of_no, _ = _measure(scored(0), scored(1))
+    assert yes + uncertain + no == pytest.approx(1)
+    assert right > 0.8
+    assert present_of_no < 0.1
