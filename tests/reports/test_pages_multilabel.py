@@ -39,6 +39,8 @@ def test_a_page_is_whole_and_requests_nothing() -> None:
 def test_facts_say_labels_and_captions() -> None:
     words = _words(partial(shares=(0.1, 0.9)))
     assert "shots all labels known 10%, 90% captions mini seeds 1, 2, 3" in words
+    ensembles = partial(("dualcoop+tai_dpt",), shares=(0.1,), selection="val_map; last")
+    assert "kept epoch val_map setting" in _words([*ensembles, *partial(("dualcoop",), selection="val_map")])
     assert "labels known" not in _words(both("coop", "dtd", 0.8, 0.6)), "where every picture has one class"
 
 

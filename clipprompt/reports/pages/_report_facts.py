@@ -27,7 +27,7 @@ def run_facts(records: Sequence[Record]) -> dict[str, str]:
         "captions": _listed(record["corpus"] for record in records if record.get("corpus") is not None),
         "seeds": _listed(record["seed"] for record in records if record["seed"] is not None),
         "class splits": _listed(splits) if splits != {0} else "",
-        "kept epoch": _listed(record["selection"] for record in learnt),
+        "kept epoch": _listed(record["selection"] for record in learnt if not record.get("members")),
         "setting": _listed(record["setting"] for record in records),
         "tested on": "" if _all(records, "part", "test") else _listed(record["part"] for record in records),
         "learning took": _duration(sum(_seconds_of_runs(learnt))),

@@ -11,6 +11,8 @@ _DECIMALS = 2
 """As papers print."""
 _UPRIGHT = 6
 """Of more columns than these, titles stand on end, and methods become the columns where they are fewer."""
+_SHORT = 7
+"""Letters of a title that is no wider than a number with its deviation."""
 _NARROW = 3
 """Tables of so many columns stand side by side on any page."""
 _PAGE, _NOTE = 62, 90
@@ -116,8 +118,9 @@ def escape_latex(text: str) -> str:
 def _head(title: str, grid: Grid) -> str:
     text = escape_latex(title.removesuffix(PAPER) if grid.kind else title)
     text = rf"\textit{{{text}}}" if title.endswith(PAPER) else text
-    is_long = not grid.kind and max(map(len, grid.columns)) > LONG
-    return rf"\rotatebox{{90}}{{{text}}}" if is_long or len(grid.columns) > _UPRIGHT else text
+    longest, are_many = max(map(len, grid.columns)), len(grid.columns) > _UPRIGHT
+    stands = (not grid.kind and longest > LONG) or (are_many and longest > _SHORT)
+    return rf"\rotatebox{{90}}{{{text}}}" if stands else text
 
 
 def _label(line: Line) -> str:

@@ -123,6 +123,12 @@ def test_latex_has_no_sign_that_needs_another_font() -> None:
     assert r"10\%" in text
 
 
+def test_latex_titles_that_are_short_do_not_stand_on_end() -> None:
+    text = render_tables(summarise_protocols(MANY), "latex")
+    assert r"method & 0\% & 10\% &" in text
+    assert "rotatebox" not in text
+
+
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not there")
 def test_latex_compiles(tmp_path: Path) -> None:
     text = render_tables(summarise_protocols([*MANY, *few_shot(), *zero_shot_splits()]), "latex")
