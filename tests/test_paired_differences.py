@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from clipprompt.evaluation.records import write_records
+from tests.reports.multilabel_records import partial
 from tests.reports.protocol_records import both
 from tools import paired_differences
 
@@ -57,7 +58,19 @@ def test_an_unknown_baseline_and_other_protocols_are_refused(tmp_path: Path, rec
     with pytest.raises(SystemExit, match=r"no row is called 'zero-shot'.*zero_shot.*; there are: zero_shot; coop"):
         paired_differences.main([study(tmp_path, records), "--baseline", "zero-shot"])
     other = {**records[0], "protocol": "zero-shot", "tested_subset": "all"}
-    with pytest.raises(SystemExit, match="no results of base-to-novel"):
+    with pytest.raises(SystemExit, match="no results of base-to-novel, partial-label"):
         paired_differences.main([study(tmp_path, [other])])
     with pytest.raises(SystemExit, match="nowhere does not exist"):
         paired_differences.main(["nowhere"])
+
+
+def test_prompts_of_captions_are_held_against_every_share_of_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = partial(("tai_dpt", "dualcoop"), shares=(0.1, 0.5))  # 5 points apart, 5 more with all labels
+    paired_differences.main([study(tmp_path, records), "--baseline", "tai_dpt"])
+    head, _, line = capsys.readouterr().out.splitlines()
+    assert head == "| set | minus tai_dpt | 10% | 50% |"
+    assert line == "| voc2007 | dualcoop | +5.5 ± 0.0 (3 of 3) | +7.5 ± 0.0 (3 of 3) |"
+    paired_differences.main([study(tmp_path, records), "--baseline", "dualcoop"])
+    assert len(capsys.readouterr().out.splitlines()) == 2  # what has learnt no label has no column to be compared in

@@ -1,10 +1,12 @@
-"""How far the methods of a base-to-novel study are from one of its rows, run by run on the same classes.
+"""How far the methods of a study are from one of its rows, run by run on the same classes and pictures.
 
     python -m tools.paired_differences RUNS… --baseline zero_shot
 
-Every run is compared with the baseline's run on the same class split and seed, or, where the baseline learns nothing,
-with its only run on the same class split. Mean and sample standard deviation are over these differences, so what makes
-a class split easier for all methods falls out. The last columns count the runs that are above the baseline.
+For base-to-novel, partial-label and few-shot-multilabel. Every run is compared with the baseline's run on the same
+class split and seed, or, where the baseline learns nothing, with its only run on the same class split; in the same
+column, or, where the baseline learns from no picture, with its only number. Mean and sample standard deviation are over
+these differences, so what makes a class split or a draw easier for all methods falls out. Counted are the runs that are
+above the baseline.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from clipprompt.errors import UserError, nearest
+from clipprompt.reports.protocols.columns import BASE, HM, NOTHING_LEARNT, NOVEL, title_of
 from clipprompt.reports.protocols.gather import gather_records
-from clipprompt.reports.protocols.columns import BASE, HM, NOVEL
 from clipprompt.reports.protocols.rows import MethodRow, Number, ProtocolTable
 from clipprompt.reports.protocols.summary import summarise_protocols
 
-_COLUMNS = {BASE: "Base", NOVEL: "Novel", HM: "HM"}
+_COLUMNS = (BASE, NOVEL, HM)
+_PROTOCOLS = ("base-to-novel", "partial-label", "few-shot-multilabel")
 
 
 def differences(ours: Number, baseline: Number) -> list[float]:
@@ -43,28 +46,47 @@ def table(of: ProtocolTable, baseline: str) -> Iterator[str]:
     labels = {row.label: row for row in of.rows}
     if baseline not in labels:
         raise UserError(f"no row is called {baseline!r}{nearest(baseline, labels)}; there are: {'; '.join(labels)}")
-    yield f"| set | minus {baseline} | " + " | ".join(_COLUMNS.values()) + " | runs above: base | novel |"
-    yield "|---|---|" + "---:|" * (len(_COLUMNS) + 2)
+    by_halves = of.protocol == "base-to-novel"
+    columns = _COLUMNS if by_halves else tuple(column for column in of.columns if column != NOTHING_LEARNT)
+    titles = [title_of(column, of.protocol) for column in columns]
+    last = ["runs above: base", "novel"] if by_halves else []
+    yield f"| set | minus {baseline} | {' | '.join(titles + last)} |"
+    yield "|---|---|" + "---:|" * len(titles + last)
     for dataset in of.datasets:
         for label, row in labels.items():
             found = _paired(row, labels[baseline], dataset)
-            if label != baseline and found:
-                yield f"| {dataset} | {label} | {' | '.join(_cells(found))} |"
+            if label != baseline and found.keys() & set(columns):
+                cells = _halves(found) if by_halves else [_counted(found.get(column, [])) for column in columns]
+                yield f"| {dataset} | {label} | {' | '.join(cells)} |"
 
 
 def _paired(row: MethodRow, baseline: MethodRow, dataset: str) -> dict[str, list[float]]:
     """Differences by column; none where no run has a counterpart."""
-    places = [place for place in row.numbers if place[0] == dataset and place in baseline.numbers]
-    found = {place[1]: differences(row.numbers[place], baseline.numbers[place]) for place in places}
+    everywhere = baseline.numbers.get((dataset, NOTHING_LEARNT))
+    others = {column: baseline.numbers.get((dataset, column), everywhere) for _, column in row.numbers}
+    found = {
+        column: differences(number, other)
+        for (place, column), number in row.numbers.items()
+        if place == dataset and (other := others[column]) is not None
+    }
     return {column: values for column, values in found.items() if values}
 
 
-def _cells(found: Mapping[str, Sequence[float]]) -> Iterator[str]:
-    for values in (found[column] for column in _COLUMNS):
-        spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
-        yield f"{statistics.mean(values):+.1f}{spread}"
-    for values in (found[column] for column in (BASE, NOVEL)):
-        yield f"{sum(value > 0 for value in values)} of {len(values)}"
+def _halves(found: Mapping[str, Sequence[float]]) -> list[str]:
+    return [_mean(found[column]) for column in _COLUMNS] + [_above(found[column]) for column in (BASE, NOVEL)]
+
+
+def _counted(values: Sequence[float]) -> str:
+    return f"{_mean(values)} ({_above(values)})" if values else "–"
+
+
+def _mean(values: Sequence[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):+.1f}{spread}"
+
+
+def _above(values: Sequence[float]) -> str:
+    return f"{sum(value > 0 for value in values)} of {len(values)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,9 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _tables(runs: Sequence[Path]) -> list[ProtocolTable]:
-    tables = [one for one in summarise_protocols(gather_records(runs).records) if one.protocol == "base-to-novel"]
+    tables = [one for one in summarise_protocols(gather_records(runs).records) if one.protocol in _PROTOCOLS]
     if not tables:
-        raise UserError(f"no results of base-to-novel in {', '.join(map(str, runs))}")
+        raise UserError(f"no results of {', '.join(_PROTOCOLS)} in {', '.join(map(str, runs))}")
     return tables
 
 
