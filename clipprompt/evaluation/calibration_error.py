@@ -67,8 +67,6 @@ def reliability(probabilities: ScoreMatrix, targets: TargetMatrix, n_bins: int =
         raise UserError(f"probabilities lie in 0..1; these go from {chosen.min():g} to {chosen.max():g}")
     inner_edges = np.linspace(0, 1, n_bins + 1)[1:-1]
     bins = np.digitize(chosen, inner_edges, right=True)
-    return Reliability(
-        np.bincount(bins, minlength=n_bins),
-        np.bincount(bins, weights=positive, minlength=n_bins),
-        np.bincount(bins, weights=chosen, minlength=n_bins),
-    )
+    sums = (np.bincount(bins, weights=values, minlength=n_bins) for values in (positive, chosen))
+    # With weights they are float64 already, which numpy's annotations do not say.
+    return Reliability(np.bincount(bins, minlength=n_bins), *(np.asarray(one, dtype=np.float64) for one in sums))
