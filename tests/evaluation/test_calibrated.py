@@ -21,7 +21,9 @@ OTHERS = ("dog", "chair", "street lamp", "boat")
 def calibrate(folder: Path, reference: tuple[str, ...]) -> Calibration:
     known = (ClassCalibration(name=CLASSES[0], threshold=0.4, n_present=3, f1=0.5),)
     facts = {"source": "a test", "n_samples": 9, "method": "tai_dpt", "fingerprint": "f"}
-    calibration = Calibration(format=1, **facts, slope=2.0, offset=-1.0, threshold=0.5, reference=reference, classes=known)
+    calibration = Calibration(
+        format=1, **facts, slope=2.0, offset=-1.0, threshold=0.5, reference=reference, classes=known
+    )
     write_calibration(folder, calibration)
     return calibration
 
