@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from clipprompt.reports.render.grid import LONG, NOTHING, PAPER, Block, Cell, Grid, Line, transposed
 
-_DECIMALS = 2
-"""As papers print."""
+_DECIMALS, _SHORT_DECIMALS = 2, 1
+"""As papers print; TaI-DPT's table of eleven columns has one."""
 _UPRIGHT = 6
 """Of more columns than these, titles stand on end, and methods become the columns where they are fewer."""
 _SHORT = 7
@@ -57,7 +57,8 @@ def _pages(grid: Grid) -> Iterator[Grid]:
     around = 4 + bool(_over_papers(grid))  # heading, titles, rules and the space below
     blocks, n_lines = list[Block](), 0.0
     for block in grid.blocks:
-        needed = (len(block.lines) + around) / beside
+        n_rows = sum(len(list(_rows(line, _has_spreads_below(grid)))) for line in block.lines)
+        needed = (n_rows + around) / beside
         below = sum(1.5 + len(note) // _NOTE for note in grid.notes) if block is grid.blocks[-1] else 0
         if blocks and n_lines + needed + below > _PAGE:
             yield replace(grid, blocks=tuple(blocks), notes=())
@@ -81,7 +82,7 @@ def _tabular(grid: Grid, block: Block) -> str:
     heading = rf"\textbf{{{escape_latex(block.heading)}}}"
     title = [rf"{_span(n + 1, heading)} \\"] if block.heading else []
     heads = " & ".join([escape_latex(grid.corner), *(_head(column, grid) for column in grid.columns)])
-    rows = [" & ".join([_label(line), *map(_cell, line.cells)]) + r" \\" for line in block.lines]
+    rows = [row for line in block.lines for row in _rows(line, _has_spreads_below(grid))]
     begin, end = rf"\begin{{tabular}}[t]{{l{'r' * n}}}", r"\end{tabular}"
     top = [r"\toprule", *_over_papers(grid), rf"{heads} \\", r"\midrule"]
     return "\n".join([begin, *title, *top, *rows, r"\bottomrule", end])
@@ -128,11 +129,31 @@ def _label(line: Line) -> str:
     return rf"\textit{{{text}}}" if line.is_printed else text
 
 
-def _cell(cell: Cell) -> str:
+def _has_spreads_below(grid: Grid) -> bool:
+    """Of many columns, such as shares of labels, deviations stand below their numbers, and letters keep their size."""
+    return bool(grid.kind) and len(grid.columns) > _UPRIGHT
+
+
+def _rows(line: Line, spreads_below: bool) -> Iterator[str]:
+    if not spreads_below:
+        yield " & ".join([_label(line), *(_mean(cell) + _spread(cell, r"\,") for cell in line.cells)]) + r" \\"
+        return
+    spreads = [_spread(cell, "", _SHORT_DECIMALS) for cell in line.cells]
+    end = r" \\[-.4ex]" if any(spreads) else r" \\"
+    yield " & ".join([_label(line), *(_mean(cell, _SHORT_DECIMALS) for cell in line.cells)]) + end
+    if any(spreads):
+        yield " & ".join(["", *spreads]) + r" \\"
+
+
+def _mean(cell: Cell, decimals: int = _DECIMALS) -> str:
     if cell.number is None:
-        text = escape_latex(cell.text(_DECIMALS))
+        text = escape_latex(cell.text(decimals))
         return text if text == escape_latex(NOTHING) else rf"\textit{{{text}}}"
-    mean = f"{cell.number.mean:.{_DECIMALS}f}"
-    mean = rf"\textbf{{{mean}}}" if cell.is_best else mean
-    spread = "" if cell.number.std is None else rf"\,{{\tiny$\pm$\,{cell.number.std:.{_DECIMALS}f}}}"
-    return mean + spread
+    mean = f"{cell.number.mean:.{decimals}f}"
+    return rf"\textbf{{{mean}}}" if cell.is_best else mean
+
+
+def _spread(cell: Cell, before: str, decimals: int = _DECIMALS) -> str:
+    if cell.number is None or cell.number.std is None:
+        return ""
+    return rf"{before}{{\tiny$\pm$\,{cell.number.std:.{decimals}f}}}"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from clipprompt.reports.protocols.summary import summarise_protocols
 from clipprompt.reports.render.table import render_tables, rich_tables
-from tests.reports.multilabel_records import METHODS, RN101, few_shot, partial, zero_shot_splits
+from tests.reports.multilabel_records import METHODS, RN101, SHARES, few_shot, partial, zero_shot_splits
 
 Records = list[dict[str, Any]]
 MANY = partial((*METHODS, "caption_dual", "dualcoop+tai_dpt+caption_dual"), ("voc2007", "coco2014"))
@@ -127,6 +127,18 @@ def test_latex_titles_that_are_short_do_not_stand_on_end() -> None:
     text = render_tables(summarise_protocols(MANY), "latex")
     assert r"method & 0\% & 10\% &" in text
     assert "rotatebox" not in text
+
+
+def test_latex_of_many_columns_has_deviations_below() -> None:
+    rows = render_tables(summarise_protocols(partial(("dualcoop",), shares=SHARES)), "latex").splitlines()
+    place = next(number for number, row in enumerate(rows) if row.startswith("dualcoop & 62.5 & 63.0 & "))
+    assert rows[place].endswith(r"& 64.5 \\[-.4ex]")
+    assert rows[place + 1].startswith(r" & {\tiny$\pm$\,1.0} & ")
+
+
+def test_latex_float_counts_the_lines_of_deviations() -> None:
+    floats = render_tables(summarise_protocols(MANY), "latex").split("\n\n")[0].split(r"\end{table*}")[:-1]
+    assert [text.count(r"\begin{tabular}") for text in floats] == [2, 1]
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not there")
