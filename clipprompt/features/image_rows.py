@@ -153,7 +153,11 @@ class ImageRows(ABC):
             features = encode_images(self._backbone, batch.images, self._wanted)
             pooled = torch.stack([features.pooled[kind] for kind in self._wanted.pools], dim=1)
             local = [features.local[kind] for kind in self._wanted.places]
-            self._rows[batch.items] = torch.cat([pooled, *local], dim=1).cpu().numpy().astype(self._rows.dtype)
+            rows = torch.cat([pooled, *local], dim=1).cpu().numpy().astype(self._rows.dtype)
+            first = rows[:, 0, 0].copy()
+            rows[:, 0, 0] = np.nan  # a row that a kill tears is not there, also to others who have it mapped
+            self._rows[batch.items] = rows
+            self._rows[batch.items, 0, 0] = first
         for place, error in batch.unreadable:
             self._rows[place] = np.nan
             self._unreadable[place] = error

@@ -199,19 +199,16 @@ def check_request(config: RunConfig) -> None:
 
 
 _PLAIN = "data.augment=none"
-_OF_PICTURES = ("shots", "known", "labels", "validation")
+_OF_PICTURES = {"shots": None, "known": None, "labels": None, "subset": "all", "validation": None}
 
 
 def _check_of_captions(config: RunConfig) -> None:
     """Refuses what is said of pictures where there are none."""
-    method, data, views = config.method, config.data, config.train.views
+    method, views = config.method, config.train.views
     _refuse(views > 0, f"train.views={views} has no use with {method}, which learns from captions")
-    for key in _OF_PICTURES:
-        value = getattr(data, key)
-        _refuse(value is not None, f"data.{key}={value} is of pictures, and {method} is given captions: add --dataset")
-    _refuse(
-        data.subset != "all", f"data.subset={data.subset} is of pictures, and {method} is given captions: add --dataset"
-    )
+    for key, unset in _OF_PICTURES.items():
+        value = getattr(config.data, key)
+        _refuse(value != unset, f"data.{key}={value} is of pictures, and {method} is given captions: add --dataset")
 
 
 def _refuse(wrong: bool, message: str) -> None:

@@ -72,7 +72,7 @@ def test_runs_of_other_labels_seeds_and_methods_read_one_entry(
     configure: Callable[..., RunConfig], encoded: list[int], tmp_path: Path
 ) -> None:
     runs = [
-        configure("known=0.5", "train.select=val_map", method="caption_dual"),
+        configure("known=0.8", "train.select=val_map", "val_fraction=0.4", method="caption_dual"),
         configure("known=0.7", "seed=2", method="caption_dual"),
         configure("keep_empty=true", "seed=3", "train.select=val_loss", "val_fraction=0.4", method="tai_dpt"),
         configure("known=single-positive", method="caption_dual"),
