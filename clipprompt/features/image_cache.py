@@ -150,7 +150,8 @@ def _saying_what_to_do() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(f"{error}; --cache FOLDER takes another place, --no-cache does without") from error
+        elsewhere = "--cache FOLDER, or data.cache=FOLDER in training, takes another place"
+        raise UserError(f"{error}; {elsewhere}; --no-cache does without") from error
 
 
 def image_key(

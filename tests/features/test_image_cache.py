@@ -117,6 +117,26 @@ def test_an_entry_is_filled_as_far_as_it_is_wanted(backbone: Backbone, files: li
     assert _cache(backbone, files, tmp_path / "cache").missing() == []
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="space cannot be reserved on this system")
+def test_disk_space_is_taken_for_what_is_wanted_before_it_is_encoded(
+    backbone: Backbone, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opener, reserved = Opener(), list[tuple[int, int]]()
+    cache = _cache(backbone, files, tmp_path / "cache", opener)
+    size = cache.nbytes // 7
+    monkeypatch.setattr(os, "posix_fallocate", lambda _, start, length: reserved.append((start, length)))
+    cache.fill([6, 2])
+    assert sorted(reserved) == [(2 * size, 2 * size), (6 * size, size)]  # the blocks of 2 and 3, and of 6
+
+    def full(*_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(UserError, match=r"cannot write the feature cache .*: No space left on device; --cache FOLDER"):
+        cache.fill([0])
+    assert opener.opened == ["2.jpg", "6.jpg"]
+
+
 def test_a_block_that_another_process_finished_anew_stays_finished(
     backbone: Backbone, files: list[Path], tmp_path: Path
 ) -> None:
