@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from clipprompt.reports.protocols.columns import learns
-from clipprompt.reports.protocols.comparable import Record
 from clipprompt.reports.protocols.rows import ProtocolTable
+from clipprompt.reports.protocols.settings import Record
 
 _SHORT = 12
 """Letters of a hash that are shown."""

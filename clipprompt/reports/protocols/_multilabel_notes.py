@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from clipprompt.printable import printable
 from clipprompt.reports.protocols.columns import AVERAGE, NOTHING_LEARNT, SHARES, column_of, learns, ordered, title_of
-from clipprompt.reports.protocols.comparable import Record
 from clipprompt.reports.protocols.rows import MethodRow, ProtocolTable
+from clipprompt.reports.protocols.settings import Record
 
 _MAP = "mAP: the mean of the classes' average precision; test labels that are unknown{} count nowhere"
 _DIFFICULT = ", such as VOC's difficult objects,"

@@ -10,7 +10,7 @@ from typing import Any
 
 from clipprompt.printable import printable
 from clipprompt.reports.protocols.columns import BY_SHOTS, MULTILABEL
-from clipprompt.reports.protocols.comparable import (
+from clipprompt.reports.protocols.settings import (
     PER_DATASET,
     PER_PLACE,
     SELECTION,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import NamedTuple
 
-from clipprompt.reports.protocols.comparable import Record
+from clipprompt.reports.protocols.settings import Record
 
 
 class ClassAccuracy(NamedTuple):

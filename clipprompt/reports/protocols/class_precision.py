@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from clipprompt.reports.protocols.columns import MULTILABEL, NOTHING_LEARNT, amount, column_of, title_of
-from clipprompt.reports.protocols.comparable import Record
 from clipprompt.reports.protocols.rows import MethodRow, ProtocolTable
+from clipprompt.reports.protocols.settings import Record
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ DERIVED = (HM, AVERAGE)
 """Columns that no record has: they are made of others."""
 _CLASSES = {"base": "seen", "novel": "unseen", "all": "all"}
 """Names of the field for what is learnt and what is not, where pictures have several classes."""
+_TITLES = {BASE: "Base", NOVEL: "Novel", HM: "HM"}
+_PARTIAL = {EVERYTHING: "all labels", SINGLE_POSITIVE: "single positive"}
 _BEHIND_NUMBERS = 1e9
 
 
@@ -99,7 +101,3 @@ def title_of(column: str, protocol: str) -> str:
     if column == EVERYTHING:
         return "all pictures"
     return _TITLES.get(column, column)
-
-
-_TITLES = {BASE: "Base", NOVEL: "Novel", HM: "HM"}
-_PARTIAL = {EVERYTHING: "all labels", SINGLE_POSITIVE: "single positive"}

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
 
-from clipprompt._yaml import read_mapping
 from clipprompt.errors import UserError
 from clipprompt.printable import to_json
 from clipprompt.reports.protocols.columns import MULTILABEL
-from clipprompt.resources import resource
+from clipprompt.reports.protocols.settings import Record, settings_of
 
-Record = Mapping[str, Any]
 Run = tuple[int, int | None]
 """Class split and seed: what runs of one row differ in. A seed is None where nothing is random."""
 
@@ -24,73 +20,8 @@ _OF_LABELS = ("known", "learns_from", "branch", "members")
 """What records have besides, where pictures have several classes."""
 _VERSION = ("split_hash", "class_hash", "dataset_options")
 _TESTED = ("dataset", "tested_subset", *_VERSION)
-# Options that say where things lie and how work is shared; seed, shots and the backbone are keys of the record itself.
-_NO_SETTING = {
-    "method",
-    *(
-        f"train.{name}"
-        for name in ("seed", "devices", "compile", "checkpoint_seconds", "checkpoint_steps", "log_steps")
-    ),
-}
 _MEASURES = (("accuracy", "accuracies"), ("mean_average_precision", "mAP"))
 """Key of the record, and words for two of them: of one class a picture, and of several."""
-_SETTINGS_OF_DATA = {"data.augment"}
-TEMPLATES, OWN, CAPTIONS, SELECTION = "learner.templates", "{dataset}", "captions", "selection"
-PER_DATASET = (
-    "train.epochs",
-    "train.lr",
-    "train.batch_size",
-    "learner.spatial_scale_image",
-    TEMPLATES,
-    CAPTIONS,
-)
-"""Settings that protocols give by data set: they tell rows apart only where one set was run with several values."""
-PER_PLACE = (*PER_DATASET, "train.select", SELECTION)
-"""The same where pictures have several classes, with what the kind of known labels decides."""
-
-
-def settings_of(record: Record) -> dict[str, Any]:
-    """The options that can change a result; of several classes a picture also captions and the rule of selection.
-
-    Hand-written sentences of the record's own set are ``{dataset}``.
-    """
-    settings = {key: value for key, value in record["options"].items() if _is_setting(key)}
-    if record.get("corpus") is not None:
-        settings[CAPTIONS] = record["corpus"]
-    if record["protocol"] in MULTILABEL:
-        settings[SELECTION] = selection_of(record)
-    if settings.get(TEMPLATES) in [form for name in (record["dataset"], record["trained_on"]) for form in _own(name)]:
-        settings[TEMPLATES] = [OWN]
-    return settings
-
-
-def selection_of(record: Record) -> str:
-    """The rule by which an epoch was kept, in the same words for all sets."""
-    return str(record["selection"]).replace(f" {record['trained_on']}:", f" {OWN}:")
-
-
-def hand_written(dataset: str) -> str:
-    """CoOp's sentence for a set, or the plain one."""
-    return _sentences().get(dataset, "a photo of a {}.")
-
-
-def _own(dataset: str | None) -> list[list[str]]:
-    """How templates say that they are a set's own: by its name, or by the sentence."""
-    return [] if dataset is None else [[dataset], [hand_written(dataset)]]
-
-
-@cache
-def _sentences() -> dict[str, str]:
-    return read_mapping(resource("configs/templates/datasets.yaml"))
-
-
-def _is_setting(key: str) -> bool:
-    member, _, own = key.rpartition(
-        ": "
-    )  # of an ensemble, whose rows its members' settings by data set do not tell apart
-    if member:
-        return own not in PER_DATASET and _is_setting(own)
-    return key not in _NO_SETTING and (not key.startswith(("backbone.", "data.")) or key in _SETTINGS_OF_DATA)
 
 
 def run_of(record: Record) -> Run:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.printable import printable
+from clipprompt.reports.protocols._differences import describe_beside, describe_differences, listed
 from clipprompt.reports.protocols._multilabel_notes import describe_multilabel
 from clipprompt.reports.protocols.columns import BY_SHOTS, DERIVED, HM, MULTILABEL, measure_of
-from clipprompt.reports.protocols.comparable import PER_DATASET, Record, settings_of
 from clipprompt.reports.protocols.rows import ProtocolTable, picture_size
+from clipprompt.reports.protocols.settings import PER_DATASET, Record, settings_of
 
 HIGH_VARIANCE = tuple(name for name, one in SPECIFICATIONS.items() if one.high_variance)
 _FLAG = "high-variance set: runs of one method can lie several percent apart"
@@ -71,16 +71,16 @@ def describe_notes(table: ProtocolTable, before: Sequence[ProtocolTable]) -> Ite
         yield f"†: {_FLAG}"
     if table.part != "test":
         yield f"{table.part} pictures are for choosing settings; these are no results"
-    yield from _differences(table)
+    yield from describe_differences(table)
     for other in before:
-        if other.protocol == table.protocol:
-            yield from _beside(table, other)
+        if describe_table(table) == describe_table(other):
+            yield from describe_beside(table, other)
 
 
 def _runs_in_words(records: Sequence[Record]) -> str:
     seeds = sorted({record["seed"] for record in records if record["seed"] is not None})
     splits = sorted({record["class_split"] for record in records})
-    parts = [f"seeds {_listed(seeds)}" if seeds else "", f"class splits {_listed(splits)}" if len(splits) > 1 else ""]
+    parts = [f"seeds {listed(seeds)}" if seeds else "", f"class splits {listed(splits)}" if len(splits) > 1 else ""]
     return ", ".join(part for part in parts if part)
 
 
@@ -99,7 +99,7 @@ def _average(table: ProtocolTable) -> Iterator[str]:
         columns = {column for _, column in row.numbers} - {*DERIVED}
         lacking = [name for name in targets if any((name, column) not in row.numbers for column in columns)]
         if lacking:
-            yield f"no number, or not all, of {row.label}: {_listed(lacking)}"
+            yield f"no number, or not all, of {row.label}: {listed(lacking)}"
 
 
 def _counts(table: ProtocolTable) -> Iterator[str]:
@@ -140,76 +140,5 @@ def _by_value(values: dict[str, list[str]]) -> str:
     """The most common value last, as that of all others."""
     order = sorted(values, key=lambda value: (len(values[value]), value))
     return ", ".join(
-        [*(f"{value} on {_listed(sorted(values[value]))}" for value in order[:-1]), f"otherwise {order[-1]}"]
+        [*(f"{value} on {listed(sorted(values[value]))}" for value in order[:-1]), f"otherwise {order[-1]}"]
     )
-
-
-def _differences(table: ProtocolTable) -> Iterator[str]:
-    """What is not the same for all numbers, and may move them a little."""
-    versions: dict[str, set[str]] = defaultdict(set)
-    for record in table.records:
-        for library, version in record["versions"].items():
-            versions[library].add(version)
-    mixed = [f"{library} {_listed(sorted(found))}" for library, found in sorted(versions.items()) if len(found) > 1]
-    if mixed:
-        yield f"versions are not the same for all runs: {'; '.join(mixed)}"
-    devices = {record["device"].partition(":")[0] for record in table.records}
-    if len(devices) > 1:
-        yield f"devices are not the same for all runs: {_listed(sorted(devices))}"
-    for row in table.rows:
-        if len({record["cached"] for record in row.records}) > 1:
-            yield f"{row.label}: features of some runs went through a float16 cache, those of others did not"
-    yield from _unlike_runs(table)
-    yield from _draws(table.records)
-    skipped = sorted(
-        {f"{record['n_skipped']} of {record['dataset']}" for record in table.records if record["n_skipped"]}
-    )
-    if skipped:
-        yield f"pictures that could not be read were left out: {_listed(skipped)}"
-
-
-def _unlike_runs(table: ProtocolTable) -> Iterator[str]:
-    """Other halves of the classes are other problems; a row's mean over them compares with no other's."""
-    for key, name in (("class_split", "class splits"), ("seed", "seeds")):
-        values = {row.label: sorted({record[key] for record in row.records}) for row in table.rows if row.learns}
-        if len(set(map(tuple, values.values()))) > 1:
-            of_rows = "; ".join(f"{label}: {_listed(found)}" for label, found in values.items())
-            yield f"rows do not have the same {name}: {of_rows}"
-
-
-def _draws(records: Sequence[Record]) -> Iterator[str]:
-    """Methods of one seed should have learnt from the same pictures."""
-    draws: dict[tuple[Any, ...], set[str]] = defaultdict(set)
-    for record in records:
-        if record["draw_hash"] is not None and not record.get("members"):
-            place = tuple(record.get(key) for key in ("trained_on", "subset", "class_split", "shots", "known", "seed"))
-            draws[place].add(record["draw_hash"])
-    sets = sorted({place[0] for place, found in draws.items() if len(found) > 1})
-    if sets:
-        yield f"rows with the same seed did not learn from the same pictures of {_listed(sets)}"
-
-
-def _beside(table: ProtocolTable, other: ProtocolTable) -> Iterator[str]:
-    """What tells a table from one before it that its caption does not tell it from."""
-    if describe_table(table) != describe_table(other):
-        return
-    for key, name in (("fingerprint", "weights"), ("transform", "transform")):
-        if getattr(table, key) != getattr(other, key):
-            yield f"other {name} than in a table above: {printable(' '.join(getattr(table, key).split()))}"
-    theirs = {_place(record): record for record in other.records}
-    for name in table.datasets:
-        mine = [record for record in table.records if record["dataset"] == name and _place(record) in theirs]
-        for what, key in (("pictures", "split_hash"), ("class names", "class_hash")):
-            odd = next((record for record in mine if record[key] != theirs[_place(record)][key]), None)
-            if odd is not None:
-                told_by = f" of {odd['split_source']}" if "split_source" in odd else ""
-                where = printable(f"{odd['n_images']}{told_by}, {key} {odd[key][:8]}")
-                yield f"{printable(name)} has other {what} than in a table above ({where})"
-
-
-def _place(record: Record) -> tuple[Any, ...]:
-    return record["dataset"], record["tested_subset"], record["class_split"]
-
-
-def _listed(values: Iterable[Any]) -> str:
-    return printable(", ".join(map(str, values)))

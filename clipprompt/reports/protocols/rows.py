@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from statistics import stdev
 
 from clipprompt.reports.protocols.columns import DERIVED
-from clipprompt.reports.protocols.comparable import Record, Run
+from clipprompt.reports.protocols.comparable import Run
+from clipprompt.reports.protocols.settings import Record
 
 Place = tuple[str | None, str]
 """A data set, or None for the average, and a column."""

@@ -11,10 +11,11 @@ from clipprompt.datasets.classification.specifications import SPECIFICATIONS as 
 from clipprompt.datasets.specifications import SPECIFICATIONS as SEVERAL_CLASSES
 from clipprompt.reports.protocols._variants import Variant, variants
 from clipprompt.reports.protocols.columns import PROTOCOLS, learns, numbers_of, ordered
-from clipprompt.reports.protocols.comparable import OF_A_TABLE, Record, Run, comparable, distinct_records, run_of
+from clipprompt.reports.protocols.comparable import OF_A_TABLE, Run, comparable, distinct_records, run_of
 from clipprompt.reports.protocols.derived import derived_columns, with_averages, with_derived
 from clipprompt.reports.protocols.notes import describe_notes
 from clipprompt.reports.protocols.rows import MethodRow, Number, Place, ProtocolTable
+from clipprompt.reports.protocols.settings import Record
 
 _DATASETS = (*ONE_CLASS, *SEVERAL_CLASSES)
 

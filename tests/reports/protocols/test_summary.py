@@ -7,8 +7,9 @@ import pytest
 
 from clipprompt.errors import UserError
 from clipprompt.evaluation.accuracy import harmonic_mean
-from clipprompt.reports.protocols.comparable import distinct_records, settings_of
+from clipprompt.reports.protocols.comparable import distinct_records
 from clipprompt.reports.protocols.rows import Number, ProtocolTable
+from clipprompt.reports.protocols.settings import settings_of
 from clipprompt.reports.protocols.summary import summarise_protocols
 from tests.reports.protocol_records import both, record
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from clipprompt.printable import printable
 from clipprompt.reports.protocols.columns import column_of
-from clipprompt.reports.protocols.comparable import OWN, TEMPLATES, Record, hand_written, settings_of
 from clipprompt.reports.protocols.papers.compare import SHOTS, foreign_sets, unlike_base_to_novel, unlike_hand_written
 from clipprompt.reports.protocols.papers.found import Papers, paper_notes
 from clipprompt.reports.protocols.papers.partial_labels import partial_labels
 from clipprompt.reports.protocols.papers.printed import Printed, load_base_to_novel, load_hand_written
 from clipprompt.reports.protocols.rows import Place, ProtocolTable
+from clipprompt.reports.protocols.settings import OWN, TEMPLATES, Record, hand_written, settings_of
 
 
 def find_published(table: ProtocolTable) -> Papers:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.reports.multilabel.published import same_backbone
-from clipprompt.reports.protocols.comparable import Record
 from clipprompt.reports.protocols.rows import ProtocolTable
+from clipprompt.reports.protocols.settings import Record
 
 SHOTS = 16
 _NOT_WHOLE = "not of the official size"

@@ -1,0 +1,77 @@
+"""What of a record's options can change its numbers, and which of it protocols give by data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from clipprompt._yaml import read_mapping
+from clipprompt.reports.protocols.columns import MULTILABEL
+from clipprompt.resources import resource
+
+Record = Mapping[str, Any]
+
+# Options that say where things lie and how work is shared; seed, shots and the backbone are keys of the record itself.
+_NO_SETTING = {
+    "method",
+    *(
+        f"train.{name}"
+        for name in ("seed", "devices", "compile", "checkpoint_seconds", "checkpoint_steps", "log_steps")
+    ),
+}
+_SETTINGS_OF_DATA = {"data.augment"}
+TEMPLATES, OWN, CAPTIONS, SELECTION = "learner.templates", "{dataset}", "captions", "selection"
+PER_DATASET = (
+    "train.epochs",
+    "train.lr",
+    "train.batch_size",
+    "learner.spatial_scale_image",
+    TEMPLATES,
+    CAPTIONS,
+)
+"""Settings that protocols give by data set: they tell rows apart only where one set was run with several values."""
+PER_PLACE = (*PER_DATASET, "train.select", SELECTION)
+"""The same where pictures have several classes, with what the kind of known labels decides."""
+
+
+def settings_of(record: Record) -> dict[str, Any]:
+    """The options that can change a result; of several classes a picture also captions and the rule of selection.
+
+    Hand-written sentences of the record's own set are ``{dataset}``.
+    """
+    settings = {key: value for key, value in record["options"].items() if _is_setting(key)}
+    if record.get("corpus") is not None:
+        settings[CAPTIONS] = record["corpus"]
+    if record["protocol"] in MULTILABEL:
+        settings[SELECTION] = selection_of(record)
+    if settings.get(TEMPLATES) in [form for name in (record["dataset"], record["trained_on"]) for form in _own(name)]:
+        settings[TEMPLATES] = [OWN]
+    return settings
+
+
+def selection_of(record: Record) -> str:
+    """The rule by which an epoch was kept, in the same words for all sets."""
+    return str(record["selection"]).replace(f" {record['trained_on']}:", f" {OWN}:")
+
+
+def hand_written(dataset: str) -> str:
+    """CoOp's sentence for a set, or the plain one."""
+    return _sentences().get(dataset, "a photo of a {}.")
+
+
+def _own(dataset: str | None) -> list[list[str]]:
+    """How templates say that they are a set's own: by its name, or by the sentence."""
+    return [] if dataset is None else [[dataset], [hand_written(dataset)]]
+
+
+@cache
+def _sentences() -> dict[str, str]:
+    return read_mapping(resource("configs/templates/datasets.yaml"))
+
+
+def _is_setting(key: str) -> bool:
+    member, _, own = key.rpartition(": ")
+    if member:  # of an ensemble, whose rows its members' settings by data set do not tell apart
+        return own not in PER_DATASET and _is_setting(own)
+    return key not in _NO_SETTING and (not key.startswith(("backbone.", "data.")) or key in _SETTINGS_OF_DATA)
