@@ -12,7 +12,7 @@ from clipprompt.sweep.request import Request
 from tests.sweep.conftest import CLASSES
 from tests.training._worker import write_corpus
 
-QUICK = {"n_ctx": 2, "epochs": 2, "batch_size": 8, "val_fraction": 0.3}
+QUICK = {"n_ctx": 2, "epochs": 2, "batch_size": 8, "val_fraction": 0.3, "data.templates": "false"}
 
 
 def write_several(world: Path) -> Path:
