@@ -230,7 +230,7 @@ def test_pictures_of_the_training_are_used_with_a_word_about_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     learnt_from_pictures("val_map", "data.n_images=20")
-    assert run(monkeypatch, "run -d mini:train") == 0
+    assert run(monkeypatch, "run -d mini:train --samples 60") == 0
     assert "training saw 10 of these 500 pictures" in capsys.readouterr().err
 
 
@@ -303,8 +303,8 @@ BAD = [
     ("prompt --captions corpus.parquet --label-file pictures/mask.txt", "goes with --dataset DATA"),
     ("prompt --label-file pictures/mask.txt", "--label-file pictures/mask.txt goes with --dataset DATA"),
     ("prompt -d pictures/unknown.csv", "no label of its 40 pictures is known"),
-    ("prompt -d pictures/positive.csv", "no sample has a class that is known to be absent"),
-    ("prompt -d pictures/absent.csv", "no sample has a class that is known to be present"),
+    ("prompt -d pictures/positive.csv --samples 8", "no sample has a class that is known to be absent"),
+    ("prompt -d pictures/absent.csv --samples 8", "no sample has a class that is known to be present"),
     ("nowhere --captions corpus.parquet", "there is no prompt folder 'nowhere'"),
     ("pictures --captions corpus.parquet", "pictures is not a prompt folder"),
     ("prompt", "prompt held no captions out of training"),
