@@ -22,7 +22,8 @@ def describe_validation(error: ValidationError, section: str, root: type[BaseMod
     Returns:
         One line without the name of the file.
     """
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    first = errors[0]
     names, allowed, description = _walk([str(part) for part in first["loc"]], root)
     key = section + ".".join(names)
     if first["type"] == "extra_forbidden":
@@ -30,8 +31,12 @@ def describe_validation(error: ValidationError, section: str, root: type[BaseMod
     if first["type"] == "missing":
         return f"key {key!r} is missing"
     value = first["input"]
-    hint = nearest(value, _literals(first.get("ctx", {}))) if isinstance(value, str) else ""
-    return f"{key} is {_shown(value)}, but it {_expected(first['type'], first['msg'], description)}{hint}"
+    same = [one for one in errors if _walk([str(part) for part in one["loc"]], root)[0] == names]  # others of a union
+    words = [word for one in same for word in _literals(one.get("ctx", {}))]
+    hint = nearest(value, words) if isinstance(value, str) else ""
+    expected = dict.fromkeys(_expected(one["type"], one["msg"], description) for one in same)
+    either = " or ".join(expected).replace(" or should be ", " or ")
+    return f"{key} is {_shown(value)}, but it {either}{hint}"
 
 
 def _walk(parts: list[str], root: type[BaseModel]) -> tuple[list[str], list[str], str]:

@@ -111,6 +111,12 @@ def test_right_wins_over_left(tmp_path: Path) -> None:
 
 MISTAKES = [
     ("backbone.name=''", "backbone.name is '', but it should have at least 1 character"),
+    (
+        "data.known=single-positiv",
+        "data.known is 'single-positiv', but it should be a valid number or 'single-positive' "
+        "(did you mean 'single-positive'?)",
+    ),
+    ("data.known=2", "data.known is 2, but it should be less than or equal to 1 or 'single-positive'"),
     ("train.lrr=1", "train.lrr=1: unknown key 'train.lrr' (did you mean 'lr'?)"),
     ("lrr=1", "unknown key 'lrr' (did you mean 'lr'?)"),
     ("learner.n_ctxx=1", "unknown key 'learner.n_ctxx' (did you mean 'n_ctx'?)"),

@@ -84,7 +84,7 @@ def train(
         "--seed": seed,
     }
     flags = [*_dataset(method, dataset, captions), *_as_settings(given)]
-    run = load_config(method, [*(settings or []), *flags], _own_config(output, config) if resume else config)
+    run = _in_full(load_config(method, [*(settings or []), *flags], _own_config(output, config) if resume else config))
     if plan:
         from clipprompt.cli._plan import print_plan
 
@@ -141,6 +141,16 @@ def _is_corpus(method: str, value: str) -> bool:
         return path.suffix.lower() == ".parquet"
     is_table = path.suffix.lower() in (".csv", ".tsv", ".jsonl", ".json")
     return not learner.trains_on_both or (path.is_file() and not is_table)
+
+
+def _in_full(config: RunConfig) -> RunConfig:
+    """Files that have no flag, as those that have one."""
+    from clipprompt.datasets.select import is_named
+
+    others = config.data.validation
+    validation = others if others is not None and is_named(others) else _absolute(others)
+    files = {"labels": _absolute(config.data.labels), "validation": validation}
+    return config.model_copy(update={"data": config.data.model_copy(update=files)})
 
 
 def _absolute(value: str | None) -> str | None:

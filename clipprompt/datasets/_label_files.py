@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipprompt.datasets._checks import read_utf8
+from clipprompt.datasets._checks import check_distinct, read_utf8
 from clipprompt.datasets._label_entries import (
     LABEL_COLUMNS,
     SPLIT_COLUMN,
@@ -47,6 +47,7 @@ def read_entries(path: Path) -> tuple[tuple[str, ...], list[Entry]]:
     others = [name.lower() for name in header[1:]]
     if sum(name in LABEL_COLUMNS for name in others) == 1 and {*others} <= {*LABEL_COLUMNS, SPLIT_COLUMN}:
         return (), list(_label_rows(path, others, _complete(path, rows, len(header))))
+    check_distinct(f"{path}, line 1", header[1:])
     entries = [
         Entry(line, cells[0], read_columns(path, line, header[1:], cells[1:]))
         for line, cells in _complete(path, rows, len(header))

@@ -39,7 +39,8 @@ def read_json_lines(path: Path) -> Iterator[Entry]:
             continue
         record = parse_json_line(path, line, raw)
         if not isinstance(record, dict) or not isinstance(record.get("path"), str) or not _NAMES & record.keys():
-            raise UserError(f'{path}, line {line}: not of the form {{"path": "a.jpg", "labels": ["cat"]}}')
+            forms = '{"path": "a.jpg", "labels": ["cat"]} or {"path": "a.jpg", "present": ["cat"], "absent": []}'
+            raise UserError(f"{path}, line {line}: not of the form {forms}")
         split = read_split(path, line, record[SPLIT_COLUMN]) if SPLIT_COLUMN in record else ""
         if _KNOWN.keys() & record.keys():
             yield Entry(line, record["path"], _known_of(path, line, record), split, unnamed=UNKNOWN)

@@ -100,7 +100,8 @@ class MultiLabelImages:
         kept = np.flatnonzero((self.targets == PRESENT).any(axis=1)).tolist()
         if not kept:
             raise UserError(f"{self.name}: no image has a label")
-        notes = [f"{len(self) - len(kept):,} of {len(self):,} images have no label and are left out"]
+        lacking = "no label" if (self.targets != UNKNOWN).all() else "no class that is known to be present"
+        notes = [f"{len(self) - len(kept):,} of {len(self):,} images have {lacking} and are left out"]
         return self.subset(kept).with_notes(*notes[: len(kept) < len(self)], without_label="left out")
 
     def subset(self, indices: Sequence[int]) -> MultiLabelImages:

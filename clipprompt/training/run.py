@@ -182,7 +182,8 @@ def check_request(config: RunConfig) -> None:
             _refuse(data.dataset is not None, f"{method} learns from captions, not from {data.dataset}: {GIVE_CORPUS}")
         else:
             captions = f"{method} learns from images, but {data.corpus} holds captions"
-            _refuse(data.corpus is not None, f"{captions}: give --dataset IMAGES")
+            mend = "give --dataset IMAGES" if data.dataset is None else "leave out --captions"
+            _refuse(data.corpus is not None, f"{captions}: {mend}")
     if data.corpus is not None and data.corpus != DRAWN:
         other = not data.corpus.endswith(".parquet") and not Path(data.corpus).is_file()
         _refuse(other, f"{method} learns from captions, but {data.corpus} is no corpus: {GIVE_CORPUS}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from clipprompt.cli.train import _absolute, _dataset, default_folder
+from clipprompt.cli.train import _absolute, _dataset, _in_full, default_folder
 from clipprompt.config import load_config, read_config
 from tests.cli.test_train import run
 from tests.datasets.classification.miniatures import make_miniature
@@ -88,6 +88,15 @@ def test_paths_are_made_absolute_and_names_are_not(
 ) -> None:
     monkeypatch.chdir(world)
     assert _absolute(given) == kept.format(world)
+
+
+@pytest.mark.parametrize("key", ["labels", "validation"])
+def test_files_that_settings_name_are_kept_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.txt").touch()
+    of = {given: _in_full(load_config("dualcoop", [f"data.{key}={given}"])).data for given in ("a.txt:tai-dpt", "mini")}
+    assert getattr(of["a.txt:tai-dpt"], key) == f"{tmp_path}/a.txt:tai-dpt"
+    assert getattr(of["mini"], key) == "mini"
 
 
 @pytest.mark.parametrize(

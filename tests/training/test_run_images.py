@@ -261,6 +261,11 @@ MISTAKES = {
     "views where the image tower learns": ("maple", ["train.views=4"], r"train\.views=4 .*maple learns in the image"),
     "views of one kind": ("coop", ["train.views=4", "data.augment=none"], "train.views=4 are all the same with"),
     "views of captions": ("tai_dpt", ["data.dataset=none", "train.views=4"], "views=4 has no use with tai_dpt"),
+    "captions beside images": (
+        "coop",
+        ["data.dataset=mini", "data.corpus=mini"],
+        "coop learns from images, but mini holds captions: leave out --captions",
+    ),
     "captions for images": ("coop", ["data.corpus=x.parquet"], "coop learns from images, but x.parquet holds captions"),
     "nothing": ("coop", ["data.dataset=none"], "no training data: give --dataset DATA"),
     "validation without selection": ("coop", ["data.validation=mini:val"], "no use with train.select=last; add --sel"),
