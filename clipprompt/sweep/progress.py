@@ -31,7 +31,7 @@ class Progress(NamedTuple):
 
 def progress_of(task: Task) -> Progress:
     """Reads how far a running job is. It may be at any moment of its life, so nothing is certain to be there."""
-    if not task.learns:
+    if not task.job.learns:
         return Progress("testing", 0.0)
     if (task.folder / "prompt.json").is_file():
         return Progress("testing", 1.0)

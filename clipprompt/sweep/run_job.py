@@ -78,7 +78,7 @@ def _run(task: Task, backbones: Backbones, stop: StopRequest) -> str:
             return ""
         with output_to(task.log):
             skipped = list[str]()
-            if task.learns:
+            if task.job.learns:
                 result = run_training(task.config, task.folder, load=backbones.load)
                 skipped += result.skipped if result is not None else ()
             with stop.at_once("stopped while testing"):  # features are kept as they come; the rest is seconds of work

@@ -50,11 +50,6 @@ class Task:
     members: tuple[Task, ...] = ()
 
     @property
-    def learns(self) -> bool:
-        """Whether it has a training of its own."""
-        return self.job.learns and not self.members
-
-    @property
     def log(self) -> Path:
         """Where the run and its failures are told in full."""
         return self.folder / "log.txt"
