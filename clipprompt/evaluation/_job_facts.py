@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -11,7 +12,7 @@ import torch
 from clipprompt.config import RunConfig, flat_config
 from clipprompt.datasets import MultiLabelImages
 from clipprompt.datasets.classification.draw import draw
-from clipprompt.evaluation._test_sets import load_set
+from clipprompt.evaluation._test_sets import is_drawn, load_set
 from clipprompt.evaluation.jobs import Job, Test
 from clipprompt.evaluation.protocol_records import ProtocolRecord
 from clipprompt.evaluation.provenance import Training, describe_training, library_versions
@@ -19,6 +20,9 @@ from clipprompt.learners import Learner
 
 # Settings that say where things lie and how work is shared stay out; the seed is a key of the record.
 _OPTIONS, _LEFT_OUT = ("learner.", "train.", "data.augment"), ("train.seed", "train.devices")
+# What else decides which pictures, labels and captions are seen. No hash tells it: another seed has another one anyhow.
+_OF_PICTURES = ("data.keep_empty", "data.labels", "data.skip_missing")
+_OF_CAPTIONS = ("data.keep_empty", "data.templates")
 
 
 class Learnt(TypedDict):
@@ -145,8 +149,17 @@ def describe_options(learner: Learner, job: Job, config: RunConfig) -> dict[str,
     own = {f"learner.{key}": value for key, value in learner.options.model_dump(mode="json").items()}
     if not job.learns:
         return own
-    settings = {key: value for key, value in flat_config(config).items() if key.startswith(_OPTIONS)}
+    kept = (*_OPTIONS, *_options_of_data(job, config))
+    settings = {key: value for key, value in flat_config(config).items() if key.startswith(kept)}
     return {key: value for key, value in (settings | own).items() if key not in _LEFT_OUT}
+
+
+def _options_of_data(job: Job, config: RunConfig) -> Iterator[str]:
+    """Settings of what is learnt from, where pictures have several classes."""
+    if job.multilabel and job.learns_from_pictures:
+        yield from (*_OF_PICTURES, *(["data.n_images"] if is_drawn(job.dataset) else []))
+    if job.multilabel and job.learns_from != "images":
+        yield from (*_OF_CAPTIONS, *(["data.n_captions"] if is_drawn(str(config.data.corpus)) else []))
 
 
 def peak_memory(device: torch.device) -> int:

@@ -8,6 +8,19 @@ from clipprompt.config import RunConfig
 from clipprompt.errors import UserError, nearest
 from clipprompt.evaluation.jobs import Job
 
+_BY_OPTION = {
+    "train.seed": "--seeds",
+    "data.dataset": "--datasets",
+    "data.corpus": "--captions",
+    "data.root": "--root",
+    "data.shots": "--shots",
+    "data.known": "--known",
+    "data.class_split": "--class-splits",
+    "data.subset": "",
+    "data.parts": "",
+}
+"""What a job sets itself, so that a setting would be passed over, and the option that decides it, where one does."""
+
 
 def settings_of(method: str, settings: Sequence[str]) -> list[str]:
     """Those that are for a method: the ones for all, and its own without its name.
@@ -21,16 +34,20 @@ def settings_of(method: str, settings: Sequence[str]) -> list[str]:
 
 
 def check_addressees(settings: Sequence[str], methods: Sequence[str]) -> None:
-    """Finds a setting for a method that is not run.
+    """Finds a setting for a method that is not run, or of what the protocol itself decides.
 
     Args:
         settings: of the request.
         methods: that are run, ensembles left out: their members have the settings.
 
     Raises:
-        UserError: with the nearest method.
+        UserError: with the nearest method, or the option to give in its place.
     """
     for setting in settings:
+        named = _without_addressee(setting).partition("=")[0].strip()
+        for key in (key for key in _BY_OPTION if named in (key, key.rpartition(".")[2])):
+            instead = f"give {_BY_OPTION[key]} in its place" if _BY_OPTION[key] else "leave it out"
+            raise UserError(f"setting {setting!r}: {key} is decided by the protocol; {instead}")
         method = _addressee(setting)
         if method is not None and "+" in method:
             raise UserError(f"setting {setting!r} is for an ensemble, which has none; give it to one of its members")

@@ -15,6 +15,7 @@ from torch import Tensor
 from clipprompt.backbone import Backbone
 from clipprompt.datasets import load_labels
 from clipprompt.errors import UserError
+from clipprompt.evaluation._job_facts import describe_options
 from clipprompt.evaluation.ensemble_tests import ensemble_record, evaluate_ensemble_tests
 from clipprompt.evaluation.ensembles import Ensemble, given_ensemble
 from clipprompt.evaluation.jobs import Job
@@ -110,6 +111,16 @@ def test_a_record_says_what_was_learnt_and_what_tested(photos: Path, backbone: B
     ]
     assert [record["draw_hash"] is None for record in (zero_shot, dualcoop, tai_dpt)] == [True, False, True]
     assert dualcoop["options"]["train.epochs"] == 50
+
+
+def test_settings_of_what_is_learnt_from_are_options(backbone: Backbone) -> None:
+    given, axes = ["data.n_images=60", "data.n_captions=70", "data.keep_empty=true"], {"seeds": [1], "known": [0.5]}
+    jobs = plan_jobs(load_protocol("partial-label"), ["dualcoop", "tai_dpt"], ["mini"], settings=given, **axes)
+    pictures, captions = (describe_options(_learner(job, backbone), job, job.config()) for job in jobs)
+    assert (pictures["data.n_images"], pictures["data.keep_empty"], pictures["data.labels"]) == (60, True, None)
+    assert (captions["data.n_captions"], captions["data.keep_empty"]) == (70, True)
+    assert not {"data.n_captions", "data.templates"} & set(pictures)
+    assert not {"data.n_images", "data.labels"} & set(captions)
 
 
 def test_what_is_drawn_has_a_hash_of_its_own(photos: Path, backbone: Backbone) -> None:

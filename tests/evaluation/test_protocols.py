@@ -341,6 +341,26 @@ BAD_REQUESTS = {
         {"settings": ["cocop:train.epochs=3"]},
         r"'cocop:train.epochs=3' is for method 'cocop' \(did you mean 'coop'\?\), which is not run",
     ),
+    "seed as a setting": (
+        "few-shot",
+        {"settings": ["coop:seed=3"]},
+        r"'coop:seed=3': train.seed is .*; give --seeds in",
+    ),
+    "subset as a setting": (
+        "few-shot",
+        {"settings": ["data.subset=base"]},
+        r"data.subset is decided by .*; leave it out",
+    ),
+    "known as a setting": (
+        "partial-label",
+        {"methods": ["dualcoop"], "datasets": ["mini"], "settings": ["data.known=0.3"]},
+        r"'data.known=0.3': data.known is decided by the protocol; give --known in its place",
+    ),
+    "pictures for captions": (
+        "partial-label",
+        {"methods": ["tai_dpt"], "datasets": ["mini"], "settings": ["tai_dpt:data.dataset=mini:val"]},
+        r"data.dataset is decided by the protocol; give --datasets in its place",
+    ),
     "no setting": ("few-shot", {"settings": ["epochs"]}, r"'epochs' is not of the form key=value"),
     "wrong value": ("few-shot", {"settings": ["train.epochs=many"]}, r"train.epochs is 'many'"),
 }

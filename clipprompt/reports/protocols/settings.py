@@ -20,7 +20,10 @@ _NO_SETTING = {
         for name in ("seed", "devices", "compile", "checkpoint_seconds", "checkpoint_steps", "log_steps")
     ),
 }
-_SETTINGS_OF_DATA = {"data.augment"}
+_SETTINGS_OF_DATA = {
+    f"data.{name}"
+    for name in ("augment", "keep_empty", "labels", "n_captions", "n_images", "skip_missing", "templates")
+}
 TEMPLATES, OWN, CAPTIONS, SELECTION = "learner.templates", "{dataset}", "captions", "selection"
 PER_DATASET = (
     "train.epochs",

@@ -123,6 +123,13 @@ def test_settings_tell_rows_of_one_source_apart() -> None:
     assert list(rows_of(records)) == ["dualcoop, n_ctx=4", "dualcoop, n_ctx=16"]
 
 
+@pytest.mark.parametrize("name", ["n_images", "n_captions", "keep_empty", "labels", "templates", "skip_missing"])
+def test_seeds_that_saw_other_data_are_not_averaged(name: str) -> None:
+    records = partial(("dualcoop",), seeds=(1,), options={f"data.{name}": 100})
+    records += partial(("dualcoop",), seeds=(2,), options={f"data.{name}": 300})
+    assert list(rows_of(records)) == [f"dualcoop, {name}=100", f"dualcoop, {name}=300"]
+
+
 def test_what_the_kind_of_labels_decides_makes_no_rows() -> None:
     last = {"selection": "last", "options": {"train.select": "last"}}
     records = partial(("dualcoop",), shares=(0.1, 0.5), options={"train.select": "val_map"})
