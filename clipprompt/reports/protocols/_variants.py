@@ -94,7 +94,7 @@ def _told_apart(traits: dict[str, Any], records: Sequence[Record]) -> list[Group
 
 def _completed(groups: Sequence[Group]) -> list[Group]:
     """Says of every row what tells two of them apart, where its runs agree in it."""
-    told = {key for traits, _ in groups for key in traits} & {*PER_PLACE}
+    told = {key for traits, _ in groups for key in traits if key.rpartition(": ")[2] in PER_PLACE}
     return [(traits | _agreed(group, told - traits.keys()), group) for traits, group in groups]
 
 
@@ -128,7 +128,9 @@ def _traits(record: Record) -> dict[str, Any]:
 
 
 def _per_place(record: Record) -> tuple[str, ...]:
-    return PER_PLACE if record["protocol"] in MULTILABEL else PER_DATASET
+    """Settings that protocols give by data set and the like; of an ensemble also those of its members."""
+    keys = PER_PLACE if record["protocol"] in MULTILABEL else PER_DATASET
+    return (*keys, *(f"{member}: {key}" for member in record.get("members", ()) for key in keys))
 
 
 def _differing(all_traits: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -74,7 +74,5 @@ def _sentences() -> dict[str, str]:
 
 
 def _is_setting(key: str) -> bool:
-    member, _, own = key.rpartition(": ")
-    if member:  # of an ensemble, whose rows its members' settings by data set do not tell apart
-        return own not in PER_DATASET and _is_setting(own)
-    return key not in _NO_SETTING and (not key.startswith(("backbone.", "data.")) or key in _SETTINGS_OF_DATA)
+    own = key.rpartition(": ")[2]  # of an ensemble, whose members' options have a name before them
+    return own not in _NO_SETTING and (not own.startswith(("backbone.", "data.")) or own in _SETTINGS_OF_DATA)

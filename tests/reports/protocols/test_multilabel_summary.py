@@ -18,6 +18,7 @@ from tests.reports.multilabel_records import SHARES, few_shot, partial, record, 
 from tests.reports.protocol_records import both
 
 Records = list[dict[str, Any]]
+ENSEMBLE = "dualcoop+tai_dpt"
 EVERYTHING = [*partial(), *few_shot(), *zero_shot_splits()]
 
 
@@ -128,6 +129,20 @@ def test_seeds_that_saw_other_data_are_not_averaged(name: str) -> None:
     records = partial(("dualcoop",), seeds=(1,), options={f"data.{name}": 100})
     records += partial(("dualcoop",), seeds=(2,), options={f"data.{name}": 300})
     assert list(rows_of(records)) == [f"dualcoop, {name}=100", f"dualcoop, {name}=300"]
+
+
+@pytest.mark.parametrize("name", ["train.epochs", "train.lr", "train.batch_size", "learner.n_ctx"])
+def test_seeds_of_an_ensemble_whose_members_had_other_settings_are_not_averaged(name: str) -> None:
+    options = [{f"dualcoop: {name}": value, "tai_dpt: train.epochs": 6} for value in (1, 2)]
+    records = [one for seed in (1, 2) for one in partial((ENSEMBLE,), seeds=(seed,), options=options[seed - 1])]
+    short = name.rpartition(".")[2]
+    assert list(rows_of(records)) == [f"{ENSEMBLE}, {short}=1", f"{ENSEMBLE}, {short}=2"]
+
+
+def test_members_selected_by_the_kind_of_labels_make_no_rows_of_an_ensemble() -> None:
+    records = partial((ENSEMBLE,), shares=(0.1, 0.5), options={"dualcoop: train.select": "val_map"})
+    records += partial((ENSEMBLE,), shares=("single-positive",), options={"dualcoop: train.select": "last"})
+    assert list(rows_of(records)) == [ENSEMBLE]
 
 
 def test_what_the_kind_of_labels_decides_makes_no_rows() -> None:
