@@ -47,7 +47,6 @@ def read_entries(path: Path) -> tuple[tuple[str, ...], list[Entry]]:
     others = [name.lower() for name in header[1:]]
     if sum(name in LABEL_COLUMNS for name in others) == 1 and {*others} <= {*LABEL_COLUMNS, SPLIT_COLUMN}:
         return (), list(_label_rows(path, others, _complete(path, rows, len(header))))
-    check_distinct(f"{path}, line 1", header[1:])
     entries = [
         Entry(line, cells[0], read_columns(path, line, header[1:], cells[1:]))
         for line, cells in _complete(path, rows, len(header))
@@ -75,6 +74,7 @@ def _header(path: Path, rows: Iterator[tuple[int, list[str]]]) -> list[str]:
         raise UserError(
             f"{path}, line {line}: the first line must name the columns, {wanted}, not {','.join(header)!r}"
         )
+    check_distinct(f"{path}, line {line}", header[1:])
     return header
 
 
