@@ -75,7 +75,7 @@ def _labelled(asked: DataRequest, spec: str) -> tuple[MultiLabelImages, str]:
 
 def _told_what_was_seen(images: MultiLabelImages, run: Path) -> MultiLabelImages:
     """With a note of how many the run learnt from, as far as its own pictures are still there."""
-    from clipprompt.evaluation.ensemble_pictures import picture_keys
+    from clipprompt.evaluation.ensembles.pictures import picture_keys
     from clipprompt.training.labelled_images import held_out_images, load_labelled_images
 
     config = _config(run)

@@ -15,8 +15,8 @@ from clipprompt.cli.eval.scores import parse_weights
 
 if TYPE_CHECKING:
     from clipprompt.datasets import MultiLabelImages
-    from clipprompt.evaluation.ensemble_pictures import Validation
-    from clipprompt.evaluation.ensembles import Ensemble
+    from clipprompt.evaluation.ensembles.pictures import Validation
+    from clipprompt.evaluation.ensembles.weights import Ensemble
     from clipprompt.evaluation.multilabel import ScoredRows
 
 AUTO = "auto"
@@ -85,14 +85,14 @@ def ensemble(
     """
     from clipprompt.cli._labels import parse_labels
     from clipprompt.datasets import load_dataset
-    from clipprompt.evaluation.ensemble_prompts import (
+    from clipprompt.evaluation.ensembles.prompts import (
         fit_members,
         measure_ensemble,
         measure_members,
         recorded_backbones,
         score_members,
     )
-    from clipprompt.evaluation.ensembles import given_ensemble
+    from clipprompt.evaluation.ensembles.weights import given_ensemble
     from clipprompt.evaluation.records import write_records
     from clipprompt.evaluation.rows import load_rows
     from clipprompt.evaluation.scores import write_scores
@@ -175,7 +175,7 @@ def _validation(
     reading: dict[str, Any],
 ) -> Validation | None:
     """The pictures that set weights and scales; with given weights none are needed."""
-    from clipprompt.evaluation.ensemble_pictures import given_validation, held_out_validation
+    from clipprompt.evaluation.ensembles.pictures import given_validation, held_out_validation
 
     if spec is not None:
         return given_validation(spec, sources, tested, **reading)

@@ -8,10 +8,10 @@ from typing import Any
 
 from clipprompt.backbone import Backbone
 from clipprompt.config import read_config
-from clipprompt.evaluation.classification import evaluate_tests
-from clipprompt.evaluation.ensemble_tests import evaluate_ensemble_tests
-from clipprompt.evaluation.multilabel_tests import evaluate_multilabel_tests
-from clipprompt.evaluation.one_pass import Evaluation
+from clipprompt.evaluation.job_tests.ensemble import evaluate_ensemble_tests
+from clipprompt.evaluation.job_tests.multilabel import evaluate_multilabel_tests
+from clipprompt.evaluation.job_tests.one_class import evaluate_tests
+from clipprompt.evaluation.job_tests.one_pass import Evaluation
 from clipprompt.evaluation.records import read_records, write_records
 from clipprompt.learners import Learner, create_learner, load_learner
 from clipprompt.sweep._backbones import Backbones
@@ -29,7 +29,7 @@ def test_task(task: Task, backbones: Backbones) -> list[str]:
         A line for each picture that could not be read.
 
     Raises:
-        UserError: as :func:`clipprompt.evaluation.classification.evaluate_tests`, or if a file cannot be written.
+        UserError: as :func:`clipprompt.evaluation.job_tests.one_class.evaluate_tests`, or if a file cannot be written.
     """
     task, skipped = task.with_earlier_tests(), list[str]()
     predictions = task.folder / PREDICTIONS

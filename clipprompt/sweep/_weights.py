@@ -6,12 +6,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
-from clipprompt.evaluation.ensemble_pictures import held_out_validation
-from clipprompt.evaluation.ensemble_prompts import fit_members
-from clipprompt.evaluation.ensembles import Ensemble, given_ensemble
+from clipprompt.evaluation.ensembles.pictures import held_out_validation
+from clipprompt.evaluation.ensembles.prompts import fit_members
+from clipprompt.evaluation.ensembles.weights import Ensemble, given_ensemble
+from clipprompt.evaluation.job_tests.multilabel import load_tested
+from clipprompt.evaluation.job_tests.one_pass import Evaluation
 from clipprompt.evaluation.multilabel import Row
-from clipprompt.evaluation.multilabel_tests import load_tested
-from clipprompt.evaluation.one_pass import Evaluation
 from clipprompt.learners import Learner
 from clipprompt.sweep.task import Task
 
@@ -28,7 +28,7 @@ def fit_weights(task: Task, learners: Mapping[str, Learner], how: Evaluation) ->
         how: where data are, and how they are read.
 
     Raises:
-        UserError: as :func:`clipprompt.evaluation.ensemble_pictures.held_out_validation`.
+        UserError: as :func:`clipprompt.evaluation.ensembles.pictures.held_out_validation`.
     """
     of_pictures = [one for one in task.members if one.job.learns_from_pictures]
     holders = [one for one in of_pictures if one.config.train.select != "last"]

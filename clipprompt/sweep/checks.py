@@ -11,7 +11,7 @@ from clipprompt.backbone import check_backbone
 from clipprompt.datasets.classification.draw import Drawn, draw
 from clipprompt.datasets.classification.load import load_classification, settle_pictures
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
-from clipprompt.evaluation.multilabel_sets import load_part
+from clipprompt.evaluation.protocols.multilabel_sets import load_part
 from clipprompt.sweep.task import Task
 from clipprompt.training.labelled_images import LabelledImages
 from clipprompt.training.run import load_source

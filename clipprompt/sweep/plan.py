@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clipprompt.config import BackboneConfig, RunConfig
-from clipprompt.evaluation.protocols import Job, load_protocol, plan_jobs
+from clipprompt.evaluation.protocols.planning import Job, load_protocol, plan_jobs
 from clipprompt.features.images import places_read_by
 from clipprompt.sweep.request import Request
 from clipprompt.sweep.task import Task

@@ -14,7 +14,7 @@ import yaml
 
 from clipprompt._yaml import read_mapping
 from clipprompt.errors import UserError
-from clipprompt.evaluation.protocols import settings_of
+from clipprompt.evaluation.protocols.planning import settings_of
 from clipprompt.files import write_text
 from clipprompt.locks import locked
 

@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 from clipprompt.config import RunConfig
 from clipprompt.errors import UserError
-from clipprompt.evaluation.protocols import Job, Test
+from clipprompt.evaluation.protocols.planning import Job, Test
 from clipprompt.files import write_json
 from clipprompt.learners import learner_options
 from clipprompt.training.run_folder import compared_settings
@@ -36,7 +36,7 @@ class Task:
         root: folder of named sets.
         cache: folder of features, shared by all jobs; None for none.
         predictions: whether what every test picture was taken for is written as well.
-        places: see :class:`clipprompt.evaluation.classification.Evaluation`.
+        places: see :class:`clipprompt.evaluation.job_tests.one_class.Evaluation`.
         members: of an ensemble, which can be made once these are done; none where it is a learner.
     """
 

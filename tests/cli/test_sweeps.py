@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from clipprompt.cli import app
 from clipprompt.cli.eval._protocol_commands import PROTOCOLS
-from clipprompt.evaluation.protocols import list_protocols
+from clipprompt.evaluation.protocols.planning import list_protocols
 from clipprompt.locks import locked
 from tests.cli.test_train import run
 from tests.sweep.conftest import numbers, one_thread, world

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from clipprompt.backbone import Backbone, load_backbone
-from clipprompt.evaluation.classification import Evaluation, evaluate_tests
-from clipprompt.evaluation.protocols import Job, load_protocol, plan_jobs
+from clipprompt.evaluation.job_tests.one_class import Evaluation, evaluate_tests
+from clipprompt.evaluation.protocols.planning import Job, load_protocol, plan_jobs
 from clipprompt.features.images import Wanted, encode_images, image_batches
 from clipprompt.learners import Learner, create_learner
 from tools.bench._measure import Row, compare

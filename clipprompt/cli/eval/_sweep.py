@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from clipprompt.evaluation.protocols import Job
+    from clipprompt.evaluation.protocols.planning import Job
     from clipprompt.sweep.engines import Engine
     from clipprompt.sweep.queue import Queue
     from clipprompt.sweep.request import Request

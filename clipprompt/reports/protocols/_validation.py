@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from clipprompt._config_errors import describe_validation
 from clipprompt.errors import UserError, nearest
-from clipprompt.evaluation.classification_records import ClassificationRecord
-from clipprompt.evaluation.protocol_records import ProtocolRecord
+from clipprompt.evaluation.job_tests.one_class_records import ClassificationRecord
+from clipprompt.evaluation.job_tests.records import ProtocolRecord
 from clipprompt.printable import to_json
 from clipprompt.reports.protocols._contradictions import contradiction
 from clipprompt.reports.protocols.columns import MULTILABEL, PROTOCOLS, SINGLE_POSITIVE

@@ -9,8 +9,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from clipprompt.errors import UserError
-from clipprompt.evaluation.multilabel_records import MultiLabelTestRecord
-from clipprompt.evaluation.protocol_records import ProtocolRecord
+from clipprompt.evaluation.job_tests.multilabel_records import MultiLabelTestRecord
+from clipprompt.evaluation.job_tests.records import ProtocolRecord
 from clipprompt.reports.protocols._validation import SEVERAL_CLASSES
 from clipprompt.reports.protocols.gather import gather_records
 from clipprompt.reports.protocols.summary import summarise_protocols

@@ -1,0 +1,1 @@
+"""Several prompts as one: their weights, and the pictures that choose these."""

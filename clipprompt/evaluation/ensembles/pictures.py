@@ -1,0 +1,175 @@
+"""The pictures on which the weights of an ensemble are chosen: never those that are tested, never those learnt from.
+
+    --validation DATA            the user's, checked against DATA and against what each member learnt from
+    otherwise                    what a member's own run held out, less what other members learnt from
+
+Files are told apart by where they really lie, drawn pictures by their seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clipprompt.config import read_config
+from clipprompt.datasets import MultiLabelImages, load_dataset
+from clipprompt.datasets._checks import plain_name
+from clipprompt.datasets.select import training_split
+from clipprompt.errors import UserError
+from clipprompt.evaluation.protocols.one_class_sets import is_drawn, is_official
+from clipprompt.training.labelled_images import held_out_images, load_labelled_images
+
+_ADVICE = "give --validation DATA, or --weights such as 0.1,0.9"
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Pictures to choose weights by.
+
+    Attributes:
+        images: with those classes of the tested set that they have labels for, in its order.
+        where: what they are, in words.
+        notes: lines for people.
+    """
+
+    images: MultiLabelImages
+    where: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a run saw of labelled pictures.
+
+    Attributes:
+        source: its folder.
+        learnt: the pictures that it learnt from.
+        held_out: those by which it selected an epoch, if it did.
+    """
+
+    source: Path
+    learnt: frozenset[Hashable]
+    held_out: MultiLabelImages | None
+
+
+def given_validation(
+    spec: str,
+    sources: Sequence[Path],
+    tested: MultiLabelImages,
+    *,
+    root: Path | None = None,
+    images: Path | None = None,
+    n_images: int = 500,
+    skip_missing: bool = False,
+) -> Validation:
+    """The set that a user names.
+
+    Args:
+        spec: as for :func:`clipprompt.datasets.load_dataset`; a named set without a split is its training split.
+        sources: prompt folders of the members.
+        tested: the set that the ensemble is tested on.
+        root: of named sets.
+        images: folder of the pictures.
+        n_images: of drawn scenes.
+        skip_missing: leaves out pictures whose file is missing.
+
+    Raises:
+        UserError: if it is a test split, cannot be read, shares no class with the tested set, or has a picture that is
+            tested or was learnt from.
+    """
+    name = spec.partition(":")[0].lower()
+    found = load_dataset(
+        training_split(spec),
+        None if is_drawn(name) else images,
+        root=root if is_official(name) else None,
+        n_images=n_images,
+        skip_missing=skip_missing,
+    )
+    keys = picture_keys(found)
+    _refuse_shared(keys & picture_keys(tested), f"--validation {spec}", f"tested ({tested.name})")
+    notes = []
+    for source in sources:
+        try:
+            run = _read_run(source)
+        except UserError as error:
+            notes.append(f"whether --validation {spec} was learnt from cannot be told: {error}")
+            continue
+        if run is not None:
+            _refuse_shared(keys & run.learnt, f"--validation {spec}", f"what {source} learnt from")
+    return _of_same_classes(found, found.name, tested, (*found.notes, *notes))
+
+
+def held_out_validation(sources: Sequence[Path], tested: MultiLabelImages) -> Validation:
+    """What the first member held out of whose pictures some are left when those that others learnt from are not.
+
+    Args:
+        sources: prompt folders of the members.
+        tested: the set that the ensemble is tested on.
+
+    Raises:
+        UserError: if no member held pictures out, others learnt from all of them, or some are tested.
+    """
+    runs = [run for source in sources if (run := _read_run(source)) is not None]
+    learnt = frozenset[Hashable]().union(*(run.learnt for run in runs))
+    why = "no prompt's run held pictures out"
+    for run in runs:
+        if run.held_out is None:
+            continue
+        where, keys = f"what {run.source} held out", _keys(run.held_out)
+        _refuse_shared(picture_keys(tested).intersection(keys), where, f"tested ({tested.name})")
+        kept = [place for place, key in enumerate(keys) if key not in learnt]
+        if kept:
+            lost = len(keys) - len(kept)
+            notes = (
+                f"{lost:,} of the {len(keys):,} pictures that {run.source} held out: another prompt learnt from them",
+            )
+            return _of_same_classes(run.held_out.subset(kept), where, tested, notes[: lost > 0])
+        why = f"another prompt learnt from {where}"
+    raise UserError(f"{why}, so nothing can choose the weights; {_ADVICE}")
+
+
+def picture_keys(images: MultiLabelImages) -> set[Hashable]:
+    """What tells pictures apart: of files where they lie, links followed; of drawn ones what they are drawn from."""
+    return set(_keys(images))
+
+
+def _keys(images: MultiLabelImages) -> list[Hashable]:
+    return [item.resolve() if isinstance(item, Path) else item for item in images.items]
+
+
+def _refuse_shared(shared: set[Hashable], what: str, of: str) -> None:
+    if shared:
+        raise UserError(f"{len(shared):,} pictures of {what} are {of}; {_ADVICE.replace('DATA', 'OTHER')}")
+
+
+def _read_run(source: Path) -> _Run | None:
+    """What a run says that it saw; None of a folder that says nothing, or of a run that saw no labelled picture."""
+    path = source / "config.yaml"
+    if not path.is_file():
+        return None
+    config = read_config(path)
+    if config.data.dataset is None or config.train.epochs == 0:
+        return None
+    try:
+        held, seen = held_out_images(config), picture_keys(load_labelled_images(config).images)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    return _Run(source, frozenset(seen if held is None else seen - picture_keys(held)), held)
+
+
+def _of_same_classes(
+    images: MultiLabelImages, where: str, tested: MultiLabelImages, notes: tuple[str, ...]
+) -> Validation:
+    there = {_spelt(name) for name in images.classnames}
+    common = [name for name in tested.classnames if _spelt(name) in there]
+    if not common:
+        raise UserError(f"{where} and {tested.name} have no class in common; {_ADVICE}")
+    if len(common) < len(tested.classnames):
+        notes = (*notes, f"weights are chosen by {len(common)} of the {len(tested.classnames)} classes")
+    return Validation(images.with_classes(common), where, notes)
+
+
+def _spelt(name: str) -> str:
+    """A class name as sets compare it: VOC's ``diningtable`` is ``dining table``."""
+    return plain_name(name).replace(" ", "")

@@ -1,0 +1,97 @@
+"""The jobs of one method: what all jobs of a request have in common, and one job of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from clipprompt.errors import UserError
+from clipprompt.evaluation.protocols._draws import Draw
+from clipprompt.evaluation.protocols._settings import settings_of
+from clipprompt.evaluation.protocols._yaml import Protocol, settings_for
+from clipprompt.evaluation.protocols.jobs import Job, Test
+from clipprompt.evaluation.protocols.methods import Method
+from clipprompt.evaluation.protocols.multilabel_sets import DRAWN
+from clipprompt.evaluation.protocols.one_class_sets import hand_written, is_drawn
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all jobs of a request have in common.
+
+    Attributes:
+        protocol: that they belong to.
+        datasets: that are tested on, and learnt from where there is no source.
+        source: set that is learnt from.
+        part: that is tested on.
+        corpus: of captions, where one is given.
+        given: settings of the request.
+    """
+
+    protocol: Protocol
+    datasets: tuple[str, ...]
+    source: str | None
+    part: str
+    corpus: str | None
+    given: Sequence[str]
+
+    def jobs(self, method: Method, draws: Iterable[Draw]) -> Iterator[Job]:
+        """Those of one method, by set and draw; of an ensemble its members' are others.
+
+        Raises:
+            UserError: if it learns from captions, and there are none.
+        """
+        distinct = dict.fromkeys(draw.seen_by(method) for draw in draws)
+        for dataset, tested in self._sets(method):
+            yield from (self._job(method, dataset, draw, tested) for draw in distinct)
+
+    def _sets(self, method: Method) -> list[tuple[str, Sequence[str]]]:
+        """Sets that are learnt from, each with those that are tested on."""
+        # Without pictures nothing ties a method to a source, and hand-written sentences go by the set that is tested.
+        if self.source is None or method.learns_from in (None, "captions"):
+            return [(one, [one]) for one in self.datasets]
+        return [(self.source, self.datasets)]
+
+    def _job(self, method: Method, dataset: str, draw: Draw, tested: Sequence[str]) -> Job:
+        learns_pictures = method.learns_from in ("images", "both")
+        tests = tuple(Test(name, classes, self.part) for name in tested for classes in self.protocol.tests)
+        return Job(
+            protocol=self.protocol.name,
+            method=method.learner,
+            dataset=dataset,
+            subset=self.protocol.subset if learns_pictures else "all",
+            settings=() if method.members else tuple(self._settings(method, dataset, draw)),
+            tests=tests,
+            multilabel=self.protocol.multilabel,
+            learns_from=method.learns_from or "images",
+            members=tuple(self._member(member, draw, tested).name for member in method.members),
+            **draw._asdict(),
+        )
+
+    def _member(self, method: Method, draw: Draw, tested: Sequence[str]) -> Job:
+        """The member's job that is tested on the same."""
+        dataset = next(dataset for dataset, sets in self._sets(method) if set(sets) >= set(tested))
+        return self._job(method, dataset, draw.seen_by(method), tested)
+
+    def _settings(self, method: Method, dataset: str, draw: Draw) -> Iterator[str]:
+        sets = self.datasets if self.source is None else (*self.datasets, self.source)
+        own = self.protocol.drawn if all(map(is_drawn, sets)) else self.protocol
+        given = settings_of(method.spelling, self.given)
+        names_backbone = any(setting.partition("=")[0].strip() in ("name", "backbone.name") for setting in given)
+        yield from () if names_backbone else own.backbone.settings()
+        pictures = self.protocol.pictures if method.learns_from in ("images", "both") else ()
+        rules = settings_for([*pictures, *own.settings.get(method.spelling, ())], dataset, draw.shots, draw.known)
+        for setting in (*rules, *given):
+            yield setting.replace("{dataset}", hand_written(dataset))
+        if method.learns_from in ("captions", "both"):
+            yield f"data.corpus={json.dumps(self._corpus(method, dataset), ensure_ascii=False)}"
+
+    def _corpus(self, method: Method, dataset: str) -> str:
+        corpus = self.corpus or (DRAWN if is_drawn(dataset) else None)
+        if corpus is None:
+            raise UserError(
+                f"{method.spelling} learns from captions, and {dataset} brings none: give --captions FILE.parquet, "
+                "as `clipprompt corpus build` writes it, or leave the method out"
+            )
+        return corpus
