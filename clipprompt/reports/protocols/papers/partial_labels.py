@@ -46,9 +46,10 @@ def partial_labels(table: ProtocolTable) -> Papers:
 
 
 def _is_of_papers(row: MethodRow) -> bool:
-    """Whether it learnt what the paper's rows did: DualCoOp from pictures alone."""
+    """Whether it learnt what the paper's rows did: from all pictures, and DualCoOp from these alone."""
     first = row.records[0]
-    return not row.is_control and (bool(first["members"]) or first["learns_from"] == "images")
+    learns_all = not row.is_control and first["shots"] is None
+    return learns_all and (bool(first["members"]) or first["learns_from"] == "images")
 
 
 def _of_sets(paper: Printed, table: ProtocolTable, names: Collection[str]) -> dict[Place, float]:

@@ -68,8 +68,14 @@ def test_a_set_that_compares_and_one_that_does_not_stand_in_one_table() -> None:
     ]
 
 
-@pytest.mark.parametrize("more", [{"options": {"train.epochs": 0}}, {"learns_from": "both"}], ids=["start", "captions"])
-def test_prompts_as_they_start_or_from_captions_too_have_no_papers_number(more: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "more",
+    [{"options": {"train.epochs": 0}}, {"learns_from": "both"}, {"shots": 16}],
+    ids=["start", "captions", "few shots"],
+)
+def test_prompts_as_they_start_from_captions_too_or_from_few_pictures_have_no_papers_number(
+    more: dict[str, Any],
+) -> None:
     papers = papers_of(partial(("dualcoop",), **more, **THEIRS))
     assert not papers.beside
     assert [paper.title for paper in papers.others] == NAMES
