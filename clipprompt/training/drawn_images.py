@@ -17,6 +17,7 @@ from clipprompt.datasets.classification.draw import Drawn, draw
 from clipprompt.datasets.classification.load import is_classification, load_classification, settle_pictures
 from clipprompt.datasets.classification.own import has_several_labels
 from clipprompt.datasets.images import PRESENT, MultiLabelImages
+from clipprompt.datasets.partial.known import only_labelled
 from clipprompt.datasets.partial.learnt import learnt_labels
 from clipprompt.datasets.select import is_named, training_split
 from clipprompt.errors import UserError
@@ -95,7 +96,7 @@ def _see_several(config: RunConfig) -> Seen:
     data = config.data
     pool = load_images(data, str(data.dataset))
     if not (chooses_labels(data) or chooses_pictures(data)):
-        return Seen(pool, None, pool)
+        return Seen(only_labelled(pool), None, pool)
     learnt = learnt_labels(
         pool,
         seed=config.train.seed,

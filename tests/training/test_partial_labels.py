@@ -66,6 +66,16 @@ def test_every_key_of_known_labels_changes_the_fingerprint() -> None:
     assert len({load(*settings).fingerprint() for settings in [*runs, []]}) == 6
 
 
+def test_a_line_of_a_table_that_knows_nothing_is_left_out(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", ["cat"])
+    table = tmp_path / "photos" / "known.jsonl"
+    lines = ['{"path": "cat/0.jpg", "present": ["cat"], "absent": ["dog"]}', '{"path": "cat/1.jpg", "present": []}']
+    table.write_text("\n".join(lines))
+    found = load(dataset=str(table))
+    assert found.images.ids == ("cat/0.jpg",)
+    assert "known: 1 of 2 pictures have no known label and are left out" in found.images.notes
+
+
 def test_pictures_of_which_a_method_learns_nothing_are_left_out_after_the_draw() -> None:
     kept, dropped = load("known=0.3"), load("known=0.3", method="coop")
     assert (kept.images.targets >= 0).any(axis=1).all()
