@@ -33,7 +33,7 @@ FEWER_LAYERS = {"maple": ["learner.depth=2"]}
 A_START = ["learner.ctx_init_pos=a photo of a", "learner.ctx_init_neg=a photo without", "data.augment=none"]
 LEARNS = {"dualcoop": [*A_START, "train.epochs=2", "train.warmup_epochs=0", "train.lr=0.05"]}
 QUICK_SWEEP = ["--seeds=1", "--shots=1", "--set=train.epochs=1", "--backbone=mini-vit"]
-QUICK_LABELS = ["--seeds=1", "--set=train.epochs=1", "--set=data.n_images=400"]
+QUICK_LABELS = ["--set=train.epochs=1", "--set=data.n_images=400"]
 
 
 def _blocks(language: str) -> list[str]:
