@@ -20,10 +20,11 @@ from clipprompt.datasets._label_entries import (
     read_split,
 )
 from clipprompt.datasets.images import ABSENT, PRESENT, UNKNOWN
-from clipprompt.errors import UserError
+from clipprompt.errors import UserError, nearest
 from clipprompt.files import parse_json_line
 
 _KNOWN = {"present": PRESENT, "absent": ABSENT}  # the keys of the second form
+_KEYS = ("path", SPLIT_COLUMN, *_KNOWN)
 _NAMES = {*LABEL_COLUMNS, "classname", *_KNOWN}  # keys that may say the labels
 
 
@@ -51,6 +52,9 @@ def read_json_lines(path: Path) -> Iterator[Entry]:
 def _known_of(path: Path, line: int, record: Mapping[str, object]) -> dict[str, int]:
     if both := sorted({*LABEL_COLUMNS, "classname"} & record.keys()):
         raise UserError(f"{path}, line {line}: has both {both[0]!r} and 'present' or 'absent'; keep one of them")
+    for key in sorted(record.keys() - _KEYS):
+        if hint := nearest(key.lower(), _KEYS):  # its labels would be lost, and nobody told
+            raise UserError(f"{path}, line {line}: no key is called {key!r}{hint}; write it so, or rename it")
     lists = {key: _names(path, line, key, record.get(key, [])) for key in _KNOWN}
     if both := sorted(set(lists["present"]) & set(lists["absent"])):
         raise UserError(f"{path}, line {line}: class {both[0]!r} is both present and absent; it can be one of them")

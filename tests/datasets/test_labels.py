@@ -56,6 +56,11 @@ def test_what_present_and_absent_do_not_name_is_unknown(write_table: Write) -> N
     assert dataset.targets.tolist() == [[-1, 1, 0], [0, 0, 1]]
 
 
+def test_other_keys_may_stand_beside_present_and_absent(write_table: Write) -> None:
+    line = '{"path": "a.jpg", "present": ["cat"], "absent": ["dog"], "width": 640, "licence": 1, "boxes": [], "id": 7}'
+    assert load_labels(write_table("t.jsonl", line)).targets.tolist() == [[1, 0]]
+
+
 def test_given_classes_fix_the_columns(write_table: Write) -> None:
     dataset = load_labels(write_table("t.csv", NAMES), classnames=["zebra", "Red_Bus", "cat"])
     assert dataset.classnames == ("zebra", "Red_Bus", "cat")
@@ -115,6 +120,13 @@ def test_image_folder_may_be_elsewhere(write_table: Write, tmp_path: Path) -> No
             '{"path": "a.jpg", "present": ["cat"], "labels": []}',
             r"line 1: has both 'labels' and 'present' or",
         ),
+        (
+            "t.jsonl",
+            '{"path": "a.jpg", "present": ["cat"], "absents": ["dog"]}',
+            r"line 1: no key is called 'absents' \(did you mean 'absent'\?\)",
+        ),
+        ("t.jsonl", '{"path": "a.jpg", "absent": [], "Present": []}', r"'Present' \(did you mean 'present'\?\)"),
+        ("t.jsonl", '{"path": "a.jpg", "present": ["cat"], "splits": "val"}', r"did you mean 'split'\?"),
         ("t.jsonl", '{"path": "a.jpg", "absent": "cat"}', r"line 1: 'absent' must be a list of class names"),
         ("t.jsonl", "", r"lists no image"),
         ("t.xlsx", "", r"ends in \.csv, \.tsv or \.jsonl, not in '\.xlsx'"),
