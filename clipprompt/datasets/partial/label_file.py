@@ -104,18 +104,21 @@ def _from_table(path: Path, columns: Sequence[str], entries: Sequence[Entry], im
     for row, entry in enumerate(entries):
         if not columns:
             values[row] = entry.unnamed
-        values[row, _columns(path, entry, column_of, images)] = list(entry.labels.values())
+        where = f"{path}, first line" if columns else f"{path}, line {entry.line}"
+        values[row, _columns(where, entry.labels, column_of, images)] = list(entry.labels.values())
     return GivenLabels([entry.line for entry in entries], [entry.path for entry in entries], values)
 
 
-def _columns(path: Path, entry: Entry, column_of: Mapping[str, int], images: MultiLabelImages) -> list[int]:
-    named = [column_of[name] for name in entry.labels]
+def _columns(
+    where: str, labels: Mapping[str, int], column_of: Mapping[str, int], images: MultiLabelImages
+) -> list[int]:
+    named = [column_of[name] for name in labels]
     if -1 in named:
-        name = list(entry.labels)[named.index(-1)]
+        name = list(labels)[named.index(-1)]
         hint = nearest(plain_name(name), map(plain_name, images.classnames))
-        raise UserError(f"{path}, line {entry.line}: {name!r} is no class of {images.name}{hint}")
+        raise UserError(f"{where}: {name!r} is no class of {images.name}{hint}")
     if len(set(named)) < len(named):
-        raise UserError(f"{path}, line {entry.line}: names a class twice, in two spellings; keep one of them")
+        raise UserError(f"{where}: names a class twice, in two spellings; keep one of them")
     return named
 
 

@@ -135,7 +135,16 @@ BAD = {
     "one unknown picture": ("known.jsonl", CAT.replace("000000", "7"), "is no picture of photos: is this"),
     "an escape in a name": ("mask.txt:tai-dpt", "\x1b[2J 1 0 0", r"'\x1b[2J' is no picture of photos"),
     "unknown class": ("known.jsonl", CAT.replace("cat", "cats"), "line 1: 'cats' is no class of photos (did you"),
-    "unknown column": ("known.csv", "path,cat,zebra\n000000,1,0\n", "'zebra' is no class of photos"),
+    "unknown column": (
+        "known.csv",
+        "path,cat,zebra\n000000,1,0\n",
+        "known.csv, first line: 'zebra' is no class of photos",
+    ),
+    "column in two spellings": (
+        "known.csv",
+        "path,red bus,redbus\n000000,1,1\n",
+        "first line: names a class twice, in two spellings",
+    ),
     "column twice": ("known.csv", "path,cat,cat\n000000,1,0\n", "line 1: class 'cat' is there twice"),
     "all unknown": ("mask.txt:tai-dpt", "000000 0 0 0\n000001 0 0 0\n", "unknown in the code of tai-dpt, so"),
     "no list": ("known.jsonl", '{"path": "000000", "present": [], "absent": []}', "every label in it is unknown"),
