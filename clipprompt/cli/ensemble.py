@@ -162,6 +162,10 @@ def _folders(prompts: list[str], weights: list[float] | None) -> list[Path]:
             f"an ensemble has two prompts or more; one is scored by `clipprompt eval multilabel -p {prompts[0]}`"
         )
     check_weights(weights, len(folders), "prompts")
+    real = [folder.resolve() for folder in folders]
+    for place, text in enumerate(prompts):
+        if (before := real.index(real[place])) < place:
+            raise UserError(f"{prompts[before]} and {text} are the same folder; an ensemble takes each prompt once")
     for folder in folders:
         read_description(folder)
     return folders

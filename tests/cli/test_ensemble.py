@@ -44,6 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = ["data.dataset=mini:train", "data.n_images=60", "train.select=val_map", "train.val_fraction=0.5"]
     (place / "pictures" / "config.yaml").write_text(dump_config(load_config("dualcoop", settings)))
     (place / "empty").mkdir()
+    (place / "link").symlink_to("captions", target_is_directory=True)
     (place / "unlabelled").mkdir()
     for number in range(3):
         Image.new("RGB", (40, 40), (80 * number, 0, 0)).save(place / f"unlabelled/{number}.png")
@@ -199,6 +200,8 @@ BAD = [
     ("captions nowhere", "nowhere: there is no folder 'nowhere'"),
     ("captions empty", "empty is not a prompt folder: it has no prompt.json"),
     ("captions other --weights 1,1", "class_specific"),
+    ("captions pictures captions", "captions and captions are the same folder; an ensemble takes each prompt once"),
+    ("captions again=link", "captions and again=link are the same folder"),
     ("captions vit", "no prompt's run held pictures out, so nothing can choose the weights; give --validation DATA"),
     ("captions pictures --weights 0.1", "--weights gives 1 numbers for 2 prompts; one for each is needed"),
     ("captions pictures --weights 0.1 -0.9", "--weights -0.9: a weight is a finite number and not negative"),
