@@ -1,9 +1,10 @@
-"""Text from strangers, such as file names, made fit for a terminal."""
+"""Text for people: what strangers wrote, such as file names, made fit for a terminal; numbers and lists in words."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -27,3 +28,14 @@ def to_json(value: Any, indent: int | None = None) -> str:
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def counted(n: int, noun: str) -> str:
+    """A number of things: ``1 picture``, ``2,000 pictures``."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def listed(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are: ``a, b, c, d, e and 3 more``."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"

@@ -13,12 +13,12 @@ import numpy as np
 
 from clipprompt.config import RunConfig
 from clipprompt.datasets import MultiLabelImages
-from clipprompt.datasets.images import ABSENT, PRESENT
-from clipprompt.datasets.partial.known import never_present
+from clipprompt.datasets.partial.known import note_never_present
 from clipprompt.datasets.partial.label_file import write_labels
 from clipprompt.errors import UserError
 from clipprompt.features.cache import Ints
-from clipprompt.learners import Learner, PairLearner, learner_class
+from clipprompt.learners import Learner
+from clipprompt.training._label_checks import check_selects, check_told_apart, is_single_label
 from clipprompt.training._unreadable import find_unreadable, without
 from clipprompt.training.data import split_by_class, split_validation
 from clipprompt.training.drawn_images import chooses_labels, is_drawn_from, load_images, see_images
@@ -99,7 +99,7 @@ class LabelledImages:
             raise UserError(f"{self.images.name}: no picture is left to select an epoch by; give data.validation=DATA")
         if chooses_labels(config.data):
             if selects:
-                _check_selects(held, config.train.select)
+                check_selects(held, config.train.select)
             if run.writes:
                 write_labels(self.images, run.path / LABELS)
         data, validation = see(learner, train, held if selects else None, config, run.cache, stop)
@@ -151,11 +151,8 @@ def load_labelled_images(config: RunConfig) -> LabelledImages:
     if options.dataset is None:
         raise UserError("no training data: give --dataset DATA, such as a folder of class folders, or mini:train")
     images, validation, pool = see_images(config)
-    _check_told_apart(images, config.method)
-    if absent := never_present(images):
-        more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-        known = " known to be" if chooses_labels(options) else ""
-        images = images.with_notes(f"{images.name} has no picture{known} of {', '.join(absent[:5])}{more}")
+    check_told_apart(images, config.method)
+    images = images.with_notes(*note_never_present(images))
     if options.validation is not None:
         validation = load_images(options, options.validation, images.classnames)
         of_other_classes = is_drawn_from(options) or options.subset != "all"
@@ -181,43 +178,29 @@ def held_out_images(config: RunConfig) -> MultiLabelImages | None:
     """
     if config.train.select == "last" or config.data.dataset is None or config.train.epochs == 0:
         return None
+    _, held = learnt_and_held_out(config)
+    return None if held is None else held.images.subset(held.samples.tolist())
+
+
+def learnt_and_held_out(config: RunConfig) -> tuple[Pictures, Pictures | None]:
+    """The pictures that a run learnt from, and those of :func:`held_out_images`; the set is loaded once for both.
+
+    Args:
+        config: of the run, as its folder has it; one that learns from pictures.
+
+    Raises:
+        UserError: as :func:`held_out_images`.
+    """
     found = load_labelled_images(config)
+    learnt, held = (found._pictures(samples, name) for samples, name in found.split(config))
+    if config.train.select == "last":
+        return learnt, None
     recorded = config.data.fingerprint
     if recorded is not None and recorded.rpartition("+")[2] != found.fingerprint():
-        raise UserError(f"{config.data.dataset} is not what was learnt from: its pictures or labels have changed since")
-    _, (held, name) = found.split(config)
-    return (found.validation if name == "validation" and found.validation else found.images).subset(held.tolist())
-
-
-def _check_told_apart(images: MultiLabelImages, method: str) -> None:
-    """Refuses labels of which nothing is absent."""
-    if (images.targets == ABSENT).any():
-        return
-    if (images.targets == PRESENT).all():
-        names = ", ".join(images.classnames[:3])
-        raise UserError(f"{images.name}: every picture has every class ({names}), so there is nothing to tell apart")
-    if not issubclass(learner_class(method), PairLearner):
-        raise UserError(
-            f"{images.name}: no class is known to be absent from a picture, and {method} learns by telling classes "
-            "apart; let more labels be known, or take a method that asks for each class by itself, such as dualcoop"
-        )
-
-
-def _check_selects(held: Pictures, select: str) -> None:
-    """Refuses held-out pictures whose known labels rank nothing, which would keep any epoch."""
-    labels = held.images.targets[held.samples]
-    told_apart = (labels == PRESENT).any(axis=0) & ((labels == ABSENT).any(axis=0) | (select == "val_loss"))
-    if not told_apart.any():
-        raise UserError(
-            f"{held.images.name}: of {len(held):,} pictures that are held out, no class is known to be in one and not "
-            "in another, so they select no epoch; let more labels be known, hold out more, or take train.select=last"
-        )
-
-
-def is_single_label(images: MultiLabelImages) -> bool:
-    """Whether every image has exactly one class, and nothing is unknown."""
-    targets = images.targets
-    return bool(((targets == PRESENT).sum(axis=1) == 1).all() and (targets >= ABSENT).all())
+        labels = config.data.labels
+        what = config.data.dataset if labels is None else f"{config.data.dataset} with the labels of {labels}"
+        raise UserError(f"{what} is not what was learnt from: its pictures or labels have changed since")
+    return learnt, held
 
 
 def _size(item: Any) -> int | str:

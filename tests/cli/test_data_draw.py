@@ -184,7 +184,7 @@ def test_a_mask_becomes_a_label_file_and_empty_classes_are_named(photos: Path, t
     code, out, err = run("data", "draw", str(photos), "--labels", f"{tmp_path / 'mask.txt'}:tai-dpt")
     assert (code, known_of(out)) == (0, {"a.jpg": (["cat"], []), "c.jpg": (["bird"], ["dog"])})
     assert "clipprompt: mask.txt: 3 of its 5 lines know no label\n" in err
-    assert "clipprompt: photos: no picture is known to have dog\n" in err
+    assert "clipprompt: photos has no picture known to be of dog\n" in err
 
 
 def test_labels_of_one_class_sets_may_be_known_in_part(tmp_path: Path) -> None:

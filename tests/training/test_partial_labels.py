@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from clipprompt.config import RunConfig, load_config, read_config
-from clipprompt.datasets.partial.label_file import apply_labels
+from clipprompt.datasets.partial.label_file import apply_labels, write_labels
 from clipprompt.datasets.partial.learnt import learnt_labels
 from clipprompt.datasets.scenes import load_scenes
 from clipprompt.errors import UserError
@@ -128,6 +129,13 @@ def test_a_run_that_selects_nothing_holds_nothing_out(settings: list[str]) -> No
 def test_held_out_pictures_that_have_changed_are_told() -> None:
     with pytest.raises(UserError, match="mini is not what was learnt from: its pictures or labels have changed since"):
         held_out_images(configure(SELECT, "data.fingerprint=0123456789abcdef"))
+
+
+def test_the_file_of_labels_that_have_changed_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "known.jsonl"
+    write_labels(load("known=0.5").images, file)
+    with pytest.raises(UserError, match=re.escape(f"mini with the labels of {file} is not what was learnt from")):
+        held_out_images(configure(SELECT, f"labels={file}", "data.fingerprint=0123456789abcdef"))
 
 
 def test_a_table_of_several_labels_is_drawn_as_such(tmp_path: Path) -> None:

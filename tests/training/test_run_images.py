@@ -15,9 +15,10 @@ from clipprompt.config import DataConfig, RunConfig, load_config, read_config
 from clipprompt.errors import UserError
 from clipprompt.evaluation.rows import load_rows
 from clipprompt.learners import load_learner
+from clipprompt.training._label_checks import is_single_label
 from clipprompt.training.data import FeatureData, split_by_class
 from clipprompt.training.image_data import ImageData
-from clipprompt.training.labelled_images import is_single_label, load_labelled_images
+from clipprompt.training.labelled_images import load_labelled_images
 from clipprompt.training.metrics_log import read_metrics
 from clipprompt.training.run import run_training
 from tests.training._worker import write_photos

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from clipprompt.datasets import MultiLabelImages
     from clipprompt.datasets.partial.learnt import Learnt
 
-_MOST_NAMED = 5
-
 
 def has_several(spec: str) -> bool:
     """Whether a set has several classes to a picture, or none."""
@@ -44,14 +42,10 @@ def part_of(learnt: Learnt, part: str) -> MultiLabelImages:
 
 def describe(images: MultiLabelImages, part: str, subset: str) -> None:
     """Prints notes, the classes that no picture is known to have, and the hash of the draw on stderr."""
-    from clipprompt.datasets.partial.known import never_present
+    from clipprompt.datasets.partial.known import note_never_present
     from clipprompt.datasets.partial.learnt import hash_labels
 
-    notes = list(images.notes)
-    if absent := never_present(images):
-        more = f" and {len(absent) - _MOST_NAMED} more" if len(absent) > _MOST_NAMED else ""
-        notes.append(f"{images.name}: no picture is known to have {', '.join(absent[:_MOST_NAMED])}{more}")
-    for note in notes:
+    for note in (*images.notes, *note_never_present(images)):
         typer.echo(f"clipprompt: {note}", err=True)
     typer.echo(
         f"{images.name}, {part}: {len(images):,} pictures; {len(images.classnames)} classes ({subset}); "

@@ -10,6 +10,7 @@ A single positive: of every picture one of its present classes is kept, and ever
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from clipprompt.datasets.images import PRESENT, UNKNOWN, MultiLabelImages
 from clipprompt.errors import UserError, nearest
+from clipprompt.printable import listed
 
 SINGLE_POSITIVE: Final = "single-positive"
 Known = float | Literal["single-positive"]
@@ -100,6 +102,14 @@ def never_present(images: MultiLabelImages) -> tuple[str, ...]:
     """The classes that no picture is known to have, in their order."""
     some = (images.targets == PRESENT).any(axis=0)
     return tuple(name for name, has_one in zip(images.classnames, some, strict=True) if not has_one)
+
+
+def note_never_present(images: MultiLabelImages) -> Sequence[str]:
+    """A line that names the classes that no picture is known to have; nothing where all have one."""
+    if not (names := never_present(images)):
+        return ()
+    unsure = (images.targets[:, ~(images.targets == PRESENT).any(axis=0)] == UNKNOWN).any()
+    return (f"{images.name} has no picture{' known to be' if unsure else ''} of {listed(names)}",)
 
 
 def seeded(seed: int, stream: int) -> np.random.Generator:

@@ -11,6 +11,7 @@ from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.datasets.partial.known import (
     draw_known,
     never_present,
+    note_never_present,
     only_labelled,
     parse_known,
     single_positive,
@@ -126,3 +127,17 @@ def test_what_users_write(text: str, known: float | str) -> None:
 def test_a_wrong_draw_is_told_in_one_line(draw: Callable[[], object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         draw()
+
+
+@pytest.mark.parametrize(
+    ("rows", "note"),
+    [
+        ([[0, 1, -1], [0, 1, 0]], "known to be of a, c"),
+        ([[0, 1, 0], [-1, 1, 0]], "known to be of a, c"),
+        ([[0, 1, 0], [0, -1, 0]], "of a, c"),
+        ([[1, 1, 1], [-1, 0, 0]], None),
+    ],
+)
+def test_only_what_is_known_of_all_pictures_is_said_of_all(rows: list[list[int]], note: str | None) -> None:
+    images = make_set(rows, "abc")
+    assert list(note_never_present(images)) == [f"{images.name} has no picture {note}"] * (note is not None)
