@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clipprompt.errors import UserError
+from clipprompt.errors import UserError, advise
 
 if TYPE_CHECKING:
     from clipprompt.captions.corpus import Corpus
     from clipprompt.config import RunConfig
     from clipprompt.datasets import MultiLabelImages
+
+_ADVICE = "give --dataset DATA"
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,16 @@ def _labelled(asked: DataRequest, spec: str) -> tuple[MultiLabelImages, str]:
 def _told_what_was_seen(images: MultiLabelImages, run: Path) -> MultiLabelImages:
     """With a note of how many the run learnt from, as far as its own pictures are still there."""
     from clipprompt.evaluation.ensembles.pictures import picture_keys
-    from clipprompt.training.labelled_images import held_out_images, load_labelled_images
+    from clipprompt.training.labelled_images import learnt_and_held_out
 
     config = _config(run)
     if config is None or config.data.dataset is None or not config.train.epochs:
         return images
     try:
-        held, learnt = held_out_images(config), picture_keys(load_labelled_images(config).images)
+        learnt, _ = learnt_and_held_out(config)
     except UserError:
         return images
-    n_seen = len(picture_keys(images) & learnt - (set() if held is None else picture_keys(held)))
+    n_seen = len(picture_keys(images) & picture_keys(learnt.images.subset(learnt.samples.tolist())))
     note = f"training saw {n_seen:,} of these {len(images):,} pictures, of which a prompt is surer; others are better"
     return images.with_notes(*[note][: n_seen > 0])
 
@@ -96,14 +98,22 @@ def _held_out(run: Path, classnames: Sequence[str] | None) -> tuple[Corpus | Mul
     config = _config(run)
     if config is None or config.data.dataset is None:
         return held_out_corpus(run)
+    from clipprompt.datasets.images import ABSENT, PRESENT
     from clipprompt.training.labelled_images import held_out_images
 
-    found = held_out_images(config)
+    try:
+        found = held_out_images(config)
+    except UserError as error:
+        raise advise(error, _ADVICE) from None
     if found is None:
-        raise UserError(
-            f"{run} held no pictures out of training; give --dataset DATA, or train with train.select=val_map"
-        )
-    return (found if classnames is None else found.with_classes(classnames)), f"what {run} held out"
+        raise UserError(f"{run} held no pictures out of training; {_ADVICE}, or train with train.select=val_map")
+    if classnames is not None:
+        found = found.with_classes(classnames)
+    for value, meaning in ((PRESENT, "present"), (ABSENT, "absent")):
+        if not (found.targets == value).any():
+            known = f"of the pictures that {run} held out, no class is known to be {meaning}"
+            raise UserError(f"{known}, so there is nothing to calibrate on; {_ADVICE}")
+    return found, f"what {run} held out"
 
 
 def _config(run: Path) -> RunConfig | None:

@@ -243,7 +243,16 @@ def test_labels_that_have_changed_since_are_told(
     learnt_from_pictures("val_map", dataset=str(table.absolute()))
     table.write_text(table.read_text().replace("5.png,0", "5.png,1").replace("6.png,1", "6.png,0"))
     assert run(monkeypatch, "run") == 2
-    assert "have changed since" in capsys.readouterr().err
+    assert "have changed since; give --dataset DATA\n" in capsys.readouterr().err
+
+
+def test_a_run_that_knew_no_absent_label_says_what_to_give(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    learnt_from_pictures("val_loss", "data.n_images=20", "data.known=single-positive")
+    assert run(monkeypatch, "run") == 2
+    said = "of the pictures that run held out, no class is known to be absent, so there is nothing to calibrate on"
+    assert f"{said}; give --dataset DATA\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("form", ["lines", "mask", "alone"])
