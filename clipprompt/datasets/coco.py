@@ -75,14 +75,20 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
+def official_folders(instances: Path) -> tuple[Path, Path]:
+    """Where the official layout has the pictures of an instances file: either of the two."""
+    split = instances.stem.removeprefix("instances_")
+    base = instances.parent.parent
+    return base / split, base / "images" / split
+
+
 def _official_folder(path: Path) -> Path:
-    split = path.stem.removeprefix("instances_")
-    base = path.parent.parent
-    for folder in (base / split, base / "images" / split):
+    folders = official_folders(path)
+    for folder in folders:
         if folder.is_dir():
             return folder
     raise MissingPicturesError(
-        f"no image folder {base / split} beside {path.parent}; do its pictures lie elsewhere (--images FOLDER)?"
+        f"no image folder {folders[0]} beside {path.parent}; do its pictures lie elsewhere (--images FOLDER)?"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from clipprompt.datasets import MultiLabelImages, load_dataset
 from clipprompt.datasets._label_files import TABLES
 from clipprompt.datasets.classification.load import is_classification
+from clipprompt.datasets.coco import official_folders
 from clipprompt.datasets.labels import table_splits
 from clipprompt.datasets.select import training_split
 from clipprompt.datasets.specifications import SPECIFICATIONS
@@ -49,8 +50,29 @@ def check_has_val(dataset: str) -> None:
         )
 
 
-def check_has_parts(dataset: str) -> None:
+def check_has_pictures(dataset: str) -> None:
+    """Refuses a COCO file whose pictures are not where the official layout has them: no option names their folder.
+
+    Args:
+        dataset: of :func:`resolve_multilabel`. A file that is not there is left to its reader.
+
+    Raises:
+        UserError: naming the folders.
+    """
+    path = Path(dataset)
+    if dataset in NAMED or path.suffix.lower() != ".json" or not path.is_file():
+        return
+    folders = official_folders(path)
+    if not any(folder.is_dir() for folder in folders):
+        raise UserError(f"{dataset} has no pictures: link their folder as {' or '.join(map(str, folders))}")
+
+
+def check_has_parts(dataset: str, source: str | None = None) -> None:
     """Refuses own data that do not say what is learnt from and what is tested.
+
+    Args:
+        dataset: of :func:`resolve_multilabel`.
+        source: what was named to learn from, if anything was; the set itself is of no help.
 
     Raises:
         UserError: naming the file and what can be done, or if a table cannot be read.
@@ -61,6 +83,8 @@ def check_has_parts(dataset: str) -> None:
     if is_table and table_splits(dataset):
         return
     lacks = "has no column 'split'" if is_table else "is a COCO file, which has no splits"
+    if source == dataset:
+        raise UserError(f"--source {dataset} is the tested file itself, and it {lacks}: name other pictures")
     remedy = "add one, or name" if is_table else "name"
     raise UserError(f"{dataset} {lacks}: {remedy} what is learnt from with --source DATA")
 

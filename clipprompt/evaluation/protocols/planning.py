@@ -19,7 +19,13 @@ from clipprompt.evaluation.protocols._settings import check_addressees, checked_
 from clipprompt.evaluation.protocols._yaml import Protocol, list_protocols, load_protocol, read_protocol
 from clipprompt.evaluation.protocols.jobs import Job, Test
 from clipprompt.evaluation.protocols.methods import Method, parse_method
-from clipprompt.evaluation.protocols.multilabel_sets import DRAWN, check_has_parts, check_has_val, resolve_multilabel
+from clipprompt.evaluation.protocols.multilabel_sets import (
+    DRAWN,
+    check_has_parts,
+    check_has_pictures,
+    check_has_val,
+    resolve_multilabel,
+)
 from clipprompt.evaluation.protocols.one_class_sets import is_drawn, resolve_datasets
 from clipprompt.learners import list_learners
 
@@ -136,7 +142,9 @@ def _check_parts(plan: Plan, learners: Sequence[Method]) -> None:
             check_has_val(dataset)
     if any(method.learns_from in ("images", "both") for method in learners):
         for dataset in plan.datasets if plan.source in (None, *plan.datasets) else ():
-            check_has_parts(dataset)
+            check_has_parts(dataset, plan.source)
+    for dataset in filter(None, (*plan.datasets, plan.source)):
+        check_has_pictures(dataset)
 
 
 def _check_configs(jobs: Sequence[Job], given: Sequence[str]) -> None:

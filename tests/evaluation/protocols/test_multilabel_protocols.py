@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
@@ -232,8 +231,6 @@ def test_own_tables_are_learnt_from_by_their_training_part(tmp_path: Path, monke
 
 def test_a_source_is_learnt_from_whole(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("learn.json", "test.json")]
-    for file in files:
-        file.write_text(json.dumps({}))
     jobs = _plan(
         "partial-label", "zero_shot,dualcoop,dualcoop+tai_dpt", str(files[1]), source=str(files[0]), known=[0.5],
         seeds=[1], corpus="c.parquet",
@@ -324,6 +321,29 @@ def test_a_wrong_request_is_one_line_that_names_it(protocol: str, request_: dict
     with pytest.raises(UserError, match=message) as caught:
         plan_jobs(load_protocol(protocol), **asked)
     assert "\n" not in str(caught.value)
+
+
+def test_the_tested_file_is_no_source(tmp_path: Path) -> None:
+    file = str(tmp_path / "test.json")
+    with pytest.raises(
+        UserError, match=r"--source .*test.json is the tested file itself, and it is a COCO file"
+    ) as error:
+        _plan("partial-label", "dualcoop", file, source=file)
+    assert "--source DATA" not in str(error.value)
+
+
+@pytest.mark.parametrize("lacking", ["learn", "test"])
+def test_pictures_of_a_file_that_lie_elsewhere_are_to_be_linked(lacking: str, tmp_path: Path) -> None:
+    files = {name: tmp_path / "annotations" / f"instances_{name}.json" for name in ("learn", "test")}
+    files["test"].parent.mkdir()
+    for name, file in files.items():
+        file.write_text("{}")
+        if name != lacking:
+            (tmp_path / "images" / name).mkdir(parents=True)
+    with pytest.raises(UserError) as error:
+        _plan("partial-label", "dualcoop", str(files["test"]), source=str(files["learn"]))
+    folders = f"{tmp_path / lacking} or {tmp_path / 'images' / lacking}"
+    assert str(error.value) == f"{files[lacking]} has no pictures: link their folder as {folders}"
 
 
 def test_a_table_without_parts_is_refused_with_what_can_be_done(tmp_path: Path) -> None:
