@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from clipprompt.evaluation.protocols.planning import load_protocol, plan_jobs
 from clipprompt.reports.protocols.papers.beside import find_published
 from clipprompt.reports.protocols.papers.found import Papers
+from clipprompt.reports.protocols.papers.partial_labels import PAPER
 from clipprompt.reports.protocols.summary import summarise_protocols
 from tests.reports.multilabel_records import RN101, few_shot, partial, zero_shot_splits
 
@@ -68,17 +70,61 @@ def test_a_set_that_compares_and_one_that_does_not_stand_in_one_table() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "more",
-    [{"options": {"train.epochs": 0}}, {"learns_from": "both"}, {"shots": 16}],
-    ids=["start", "captions", "few shots"],
-)
-def test_prompts_as_they_start_from_captions_too_or_from_few_pictures_have_no_papers_number(
-    more: dict[str, Any],
-) -> None:
-    papers = papers_of(partial(("dualcoop",), **more, **THEIRS))
+def test_what_learnt_from_captions_too_has_no_papers_number() -> None:
+    papers = papers_of(partial(("dualcoop",), learns_from="both", **THEIRS))
     assert not papers.beside
     assert [paper.title for paper in papers.others] == NAMES
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"options": {"learner.negative": False}}, "learner.negative=false (theirs: true)"),
+        ({"options": {"learner.n_ctx": 4}}, "learner.n_ctx=4 (theirs: 16)"),
+        ({"options": {"learner.class_specific": False}}, "learner.class_specific=false (theirs: true)"),
+        ({"options": {"train.epochs": 0}}, "train.epochs=0 (theirs: 50)"),
+        ({"shots": 16}, "shots=16 (theirs: all pictures)"),
+    ],
+    ids=str,
+)
+def test_other_settings_than_the_papers_do_not_compare(more: dict[str, Any], words: str) -> None:
+    papers = papers_of(partial(("dualcoop",), **more, **THEIRS))
+    assert not papers.beside
+    assert [paper.title for paper in papers.others] == ["SARB", "DualCoOp ‡", *NAMES[2:]]
+    assert papers.notes[-1] == f"‡: not comparable: dualcoop has {words}"
+
+
+def test_members_of_an_ensemble_have_the_papers_settings_too() -> None:
+    options = {"dualcoop: train.epochs": 50, "tai_dpt: train.epochs": 3}
+    papers = papers_of(partial(("dualcoop+tai_dpt",), options=options, **THEIRS))
+    assert not papers.beside
+    assert [paper.title for paper in papers.others] == [*NAMES[:3], "DualCoOp + TaI-DPT ‡"]
+    assert papers.notes[-1] == "‡: not comparable: dualcoop+tai_dpt has tai_dpt: train.epochs=3 (theirs: 20)"
+
+
+def test_of_two_rows_the_one_with_the_papers_settings_has_its_number() -> None:
+    options = {"learner.negative": True}, {"learner.negative": False}
+    papers = papers_of(*(partial(("dualcoop",), options=one, **THEIRS) for one in options))
+    assert {label for label, _ in papers.beside} == {"dualcoop, negative=true"}
+    assert "DualCoOp ‡" not in [paper.title for paper in papers.others]
+
+
+def test_settings_are_compared_on_each_set() -> None:
+    on_coco = partial(("dualcoop",), ("coco2014",), options={"train.epochs": 5}, **{**THEIRS, "n_images": 40504})
+    papers = papers_of(partial(("dualcoop",), options={"train.epochs": 50}, **THEIRS), on_coco)
+    assert {dataset for _, (dataset, _) in papers.beside} == {"voc2007"}
+    (unlike,) = (paper for paper in papers.others if not paper.compares)
+    assert {dataset for dataset, _ in unlike.numbers} == {"coco2014"}
+
+
+@pytest.mark.parametrize("dataset", ["voc2007", "coco2014", "nuswide"])
+def test_settings_of_the_protocol_are_the_papers(dataset: str) -> None:
+    jobs = plan_jobs(load_protocol("partial-label"), ["dualcoop", "tai_dpt"], [dataset], corpus="c.parquet")
+    for job in jobs:
+        config = job.config("data")
+        options = {f"learner.{key}": value for key, value in config.learner.items()}
+        options["train.epochs"] = config.train.epochs
+        assert PAPER[job.method].items() <= options.items()
 
 
 @pytest.mark.parametrize(
