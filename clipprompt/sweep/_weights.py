@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from clipprompt.evaluation.ensembles.pictures import held_out_validation
+from clipprompt.config import DataConfig
+from clipprompt.evaluation.ensembles.pictures import Validation, held_out_validation
 from clipprompt.evaluation.ensembles.prompts import fit_members
 from clipprompt.evaluation.ensembles.weights import Ensemble, given_ensemble
 from clipprompt.evaluation.job_tests.multilabel import load_tested
 from clipprompt.evaluation.job_tests.one_pass import Evaluation
 from clipprompt.evaluation.multilabel import Row
+from clipprompt.features.image_rows import ImageRows
 from clipprompt.learners import Learner
 from clipprompt.sweep.task import Task
+from clipprompt.training.encoded_pictures import shared_for
 
 
 def fit_weights(task: Task, learners: Mapping[str, Learner], how: Evaluation) -> Ensemble:
@@ -45,4 +48,14 @@ def fit_weights(task: Task, learners: Mapping[str, Learner], how: Evaluation) ->
     names = " and ".join(dict.fromkeys(one.job.spelling for one in holders))
     rows = [Row(learner) for learner in learners.values()]
     told = replace(validation, where=f"pictures that {names} held out")
-    return fit_members(rows, told, or_equal=True, batch_size=how.batch_size, workers=how.workers)
+    kept = _kept(validation, list(learners.values()), holders[0].config.data, how)
+    return fit_members(rows, told, or_equal=True, kept=kept, batch_size=how.batch_size, workers=how.workers)
+
+
+def _kept(
+    validation: Validation, learners: Sequence[Learner], data: DataConfig, how: Evaluation
+) -> list[ImageRows | None]:
+    """Features that training, or an ensemble before this one, left where all runs of the sweep find them."""
+    assert validation.pool is not None  # of what a run held out
+    options = data if data.cache or how.cache is None else data.model_copy(update={"cache": str(how.cache)})
+    return shared_for(learners, validation.pool, validation.images.items, options)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from clipprompt.backbone import Backbone
 from clipprompt.config import DataConfig
 from clipprompt.datasets import MultiLabelImages, open_image
 from clipprompt.features.image_cache import ImageCache
@@ -53,25 +54,54 @@ def encode_pictures(
     Raises:
         UserError: if a picture cannot be read, or the cache cannot be written.
     """
-    pools = {id(pool): pool for pool in map(_pool_of, parts)}
+    pools = {id(pool): pool for pool in map(pool_of, parts)}
     rows = {}
     for key, pool in pools.items():
-        wanted = [item for part in parts if _pool_of(part) is pool for item in part.items]
+        wanted = [item for part in parts if pool_of(part) is pool for item in part.items]
         rows[key] = _encode(learner, pool, wanted, options, folder, after_batch)
-    return [_data(learner, rows[id(_pool_of(part))], part) for part in parts]
+    return [_data(learner, rows[id(pool_of(part))], part) for part in parts]
+
+
+def shared_for(
+    learners: Sequence[Learner], pool: MultiLabelImages, wanted: Sequence[Any], options: DataConfig
+) -> list[ImageRows | None]:
+    """For each of several learners, the entry of the shared cache that its training would read.
+
+    One that answers without places finds its pooled features in the entry of another.
+
+    Args:
+        learners: of one backbone.
+        pool: all pictures of the entry.
+        wanted: items of those that are encoded, if nobody has done so before.
+        options: where and how the features are kept.
+
+    Returns:
+        None for a learner whose image side is learnt, and for all of them where nothing is shared.
+    """
+    own = [_places_of(one, own_branch=True) if one.image_side_is_frozen else () for one in learners]
+    lent = next(filter(None, own), ())
+    return [
+        _shared(one.backbone, places or lent, pool, wanted, options) if one.image_side_is_frozen else None
+        for one, places in zip(learners, own, strict=True)
+    ]
+
+
+def pool_of(part: Pictures) -> MultiLabelImages:
+    """All pictures of the entry that some of them are encoded into."""
+    return part.pool or part.images
 
 
 def encoded_before(learner: Learner, pictures: Pictures, options: DataConfig) -> Bools:
     """Which of N pictures lie in the shared cache already; they can be read."""
-    rows = _shared(learner, _pool_of(pictures), [], options)
+    rows = _shared(learner.backbone, _places_of(learner), pool_of(pictures), [], options)
     if rows is None:
         return np.zeros(len(pictures), dtype=bool)
     places = rows.places_of(pictures.items)
     return ~np.isin(places, rows.missing(places))
 
 
-def _pool_of(part: Pictures) -> MultiLabelImages:
-    return part.pool or part.images
+def _places_of(learner: Learner, *, own_branch: bool = False) -> tuple[bool, ...]:
+    return what_learners_read([learner], own_branch=own_branch).places
 
 
 def _encode(
@@ -82,7 +112,7 @@ def _encode(
     folder: Path | None,
     after_batch: AfterBatch,
 ) -> ImageRows:
-    rows = _shared(learner, pool, wanted, options, after_batch)
+    rows = _shared(learner.backbone, _places_of(learner), pool, wanted, options, after_batch)
     if rows is None:
         rows = _of_one_run(learner, pool, wanted, options, folder)
         rows.fill(workers=options.workers, after_batch=after_batch)
@@ -94,7 +124,8 @@ def _encode(
 
 
 def _shared(
-    learner: Learner,
+    backbone: Backbone,
+    places: tuple[bool, ...],
     pool: MultiLabelImages,
     wanted: Sequence[Any],
     options: DataConfig,
@@ -105,10 +136,10 @@ def _shared(
     if options.cache is None or not (how or pool.open_item is open_image):
         return None
     return shared_features(
-        learner.backbone,
+        backbone,
         pool.items,
         pool.open_item,
-        what_learners_read([learner]).places,
+        places,
         wanted=wanted,
         cache=Path(options.cache),
         dtype=options.cache_dtype,
@@ -121,7 +152,7 @@ def _shared(
 def _of_one_run(
     learner: Learner, pool: MultiLabelImages, wanted: Sequence[Any], options: DataConfig, folder: Path | None
 ) -> ImageRows:
-    places = what_learners_read([learner]).places
+    places = _places_of(learner)
     if folder is None:
         return ImageMemory(learner.backbone, wanted, pool.open_item, places)
     is_rounded = options.cache_dtype == "float16"

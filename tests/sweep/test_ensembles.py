@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 import torch
 
+from clipprompt.config import read_config
 from clipprompt.errors import UserError
 from clipprompt.evaluation.records import read_records
+from clipprompt.features.images import encode_images
 from clipprompt.sweep.engines import load_engine
 from clipprompt.sweep.queue import Queue
 from clipprompt.sweep.request import Request
 from clipprompt.sweep.sweep import prepare, run_sweep
+from clipprompt.training.labelled_images import held_out_images
 from tests.sweep.conftest import numbers
 from tests.sweep.several import request_several, write_several
 
@@ -45,6 +48,20 @@ def whole(several: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     queue = sweep(request_several(several, *THREE, known=(0.5, 0.9)), folder / "sweep")
     assert set(states(queue).values()) == {"done"}, [entry.message for entry in queue.entries]
     return folder
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Images of each pass of the tower."""
+    seen = list[int]()
+
+    def count(backbone: Any, images: torch.Tensor, wanted: Any) -> Any:
+        seen.append(len(images))
+        return encode_images(backbone, images, wanted)
+
+    for module in ("features.image_rows", "evaluation.scoring"):
+        monkeypatch.setattr(f"clipprompt.{module}.encode_images", count)
+    return seen
 
 
 def test_captions_are_learnt_from_once_whatever_is_known_of_pictures(whole: Path) -> None:
@@ -94,7 +111,33 @@ def test_runs_of_all_shares_share_the_features_of_pictures_that_are_not_augmente
     trained = list(whole.rglob("dualcoop/several/*/cache"))
     assert trained == []
     entries = {path.parent.name for path in (whole / "cache").rglob("rows.bin")}
-    assert len(entries) == 2, entries  # of the part train and of the part test
+    assert len(entries) == 3, entries  # of the part train, as two methods read it, and of the part test
+
+
+def test_ensembles_encode_no_picture_whose_features_a_run_has_left(
+    several: Path, tmp_path: Path, encoded: list[int]
+) -> None:
+    members = ("zero_shot", "tai_dpt", "dualcoop")
+    queue = sweep(request_several(several, *members, known=(0.5, 0.9)), tmp_path / "sweep")
+    held = [held_out_images(read_config(e.task.folder / "config.yaml")) for e in queue.entries if e.task.job.known]
+    assert sum(encoded) > 0
+    encoded.clear()
+    sweep(request_several(several, *members, "dualcoop+zero_shot", known=(0.5, 0.9)), tmp_path / "sweep")
+    assert encoded == []
+    sweep(request_several(several, *members, "dualcoop+tai_dpt", known=(0.5, 0.9)), tmp_path / "sweep")
+    # Of places as prompts of captions read them, which no run had a use for: each picture once for all ensembles.
+    assert sum(encoded) == len({item for images in held if images for item in images.items})
+
+
+def test_weights_are_those_of_pictures_that_are_encoded_anew(
+    several: Path, whole: Path, tmp_path: Path, encoded: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "sweep" / "dualcoop+tai_dpt")
+    monkeypatch.setattr("clipprompt.sweep._weights.shared_for", lambda *_: [])
+    sweep(request_several(several, *THREE, known=(0.5, 0.9)), tmp_path / "sweep")
+    assert sum(encoded) > 0
+    assert numbers(tmp_path / "sweep") == numbers(whole / "sweep")
 
 
 def test_a_member_that_fails_is_named_and_its_ensembles_with_it(several: Path, tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ Files are told apart by where they really lie, drawn pictures by their seeds.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from clipprompt.config import read_config
 from clipprompt.datasets import MultiLabelImages, load_dataset
@@ -18,7 +19,9 @@ from clipprompt.datasets._checks import plain_name
 from clipprompt.datasets.select import training_split
 from clipprompt.errors import UserError
 from clipprompt.evaluation.protocols.one_class_sets import is_drawn, is_official
-from clipprompt.training.labelled_images import held_out_images, load_labelled_images
+from clipprompt.training.encoded_pictures import pool_of
+from clipprompt.training.image_data import Pictures
+from clipprompt.training.labelled_images import learnt_and_held_out
 
 _ADVICE = "give --validation DATA, or --weights such as 0.1,0.9"
 
@@ -31,11 +34,13 @@ class Validation:
         images: with those classes of the tested set that they have labels for, in its order.
         where: what they are, in words.
         notes: lines for people.
+        pool: of pictures that a run held out, all those that runs of its data encode into one entry.
     """
 
     images: MultiLabelImages
     where: str
     notes: tuple[str, ...] = ()
+    pool: MultiLabelImages | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class _Run:
 
     source: Path
     learnt: frozenset[Hashable]
-    held_out: MultiLabelImages | None
+    held_out: Pictures | None
 
 
 def given_validation(
@@ -116,7 +121,7 @@ def held_out_validation(sources: Sequence[Path], tested: MultiLabelImages) -> Va
     for run in runs:
         if run.held_out is None:
             continue
-        where, keys = f"what {run.source} held out", _keys(run.held_out)
+        where, keys = f"what {run.source} held out", _keys(run.held_out.items)
         _refuse_shared(picture_keys(tested).intersection(keys), where, f"tested ({tested.name})")
         kept = [place for place, key in enumerate(keys) if key not in learnt]
         if kept:
@@ -124,18 +129,19 @@ def held_out_validation(sources: Sequence[Path], tested: MultiLabelImages) -> Va
             notes = (
                 f"{lost:,} of the {len(keys):,} pictures that {run.source} held out: another prompt learnt from them",
             )
-            return _of_same_classes(run.held_out.subset(kept), where, tested, notes[: lost > 0])
+            left = run.held_out.images.subset(run.held_out.samples[kept].tolist())
+            return replace(_of_same_classes(left, where, tested, notes[: lost > 0]), pool=pool_of(run.held_out))
         why = f"another prompt learnt from {where}"
     raise UserError(f"{why}, so nothing can choose the weights; {_ADVICE}")
 
 
 def picture_keys(images: MultiLabelImages) -> set[Hashable]:
     """What tells pictures apart: of files where they lie, links followed; of drawn ones what they are drawn from."""
-    return set(_keys(images))
+    return set(_keys(images.items))
 
 
-def _keys(images: MultiLabelImages) -> list[Hashable]:
-    return [item.resolve() if isinstance(item, Path) else item for item in images.items]
+def _keys(items: Iterable[Any]) -> list[Hashable]:
+    return [item.resolve() if isinstance(item, Path) else item for item in items]
 
 
 def _refuse_shared(shared: set[Hashable], what: str, of: str) -> None:
@@ -152,10 +158,10 @@ def _read_run(source: Path) -> _Run | None:
     if config.data.dataset is None or config.train.epochs == 0:
         return None
     try:
-        held, seen = held_out_images(config), picture_keys(load_labelled_images(config).images)
+        learnt, held = learnt_and_held_out(config)
     except UserError as error:
         raise UserError(f"{source}: {error}") from error
-    return _Run(source, frozenset(seen if held is None else seen - picture_keys(held)), held)
+    return _Run(source, frozenset(_keys(learnt.items)).difference(_keys(held.items) if held else ()), held)
 
 
 def _of_same_classes(

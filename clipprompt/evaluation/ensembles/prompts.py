@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
@@ -25,6 +25,7 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from clipprompt.backbone import Backbone
     from clipprompt.evaluation.ensembles.pictures import Validation
+    from clipprompt.features.image_rows import ImageRows
 
 
 class Members(TypedDict):
@@ -67,6 +68,7 @@ def fit_members(
     weights: Sequence[float] | None = None,
     *,
     or_equal: bool = False,
+    kept: Sequence[ImageRows | None] = (),
     tell: Callable[[str], None] = lambda _: None,
     **how: Any,
 ) -> Ensemble:
@@ -77,6 +79,7 @@ def fit_members(
         validation: pictures, and the classes that weights are chosen by.
         weights: that are given; None chooses them.
         or_equal: see :func:`clipprompt.evaluation.ensembles.weights.fit_ensemble`.
+        kept: for each member, features of the validation pictures; none, or None for one of them, encodes these.
         tell: takes a line for each picture that could not be read and was left out.
         how: arguments of :func:`clipprompt.evaluation.scoring.score_images`.
 
@@ -86,8 +89,10 @@ def fit_members(
     names = validation.images.classnames
     learners = [row.learner if row.learner.classnames == names else with_classes(row.learner, names) for row in rows]
     found: dict[int, Scores] = {}
-    for places in _by_backbone(rows):
-        scored = score_images({place: learners[place] for place in places}, validation.images, own_branch=True, **how)
+    entries = kept or [None] * len(rows)
+    for places in _alike([(id(row.learner.backbone), id(entry)) for row, entry in zip(rows, entries, strict=True)]):
+        some = {place: learners[place] for place in places}
+        scored = score_images(some, validation.images, kept=entries[places[0]], own_branch=True, **how)
         for _, reason in () if found else scored.skipped:  # those that the others cannot read either
             tell(reason)
         seen = scored.dataset
@@ -114,7 +119,7 @@ def score_members(rows: Sequence[Row], dataset: MultiLabelImages, **how: Any) ->
         UserError: as ``score_rows``, and if a picture can be read for one member alone.
     """
     found: dict[int, ScoredRows] = {}
-    for places in _by_backbone(rows):
+    for places in _alike([id(row.learner.backbone) for row in rows]):
         scored = score_rows([rows[place] for place in places], dataset, **how)
         for place, row, scores in zip(places, scored.rows, scored.scores, strict=True):
             found[place] = replace(scored, rows=(row,), scores=(scores,))
@@ -191,11 +196,11 @@ def _own_scores(member: ScoredRows) -> ScoreMatrix:
     return member.scores[0].by_branch[member.rows[0].learner.branch]
 
 
-def _by_backbone(rows: Sequence[Row]) -> list[list[int]]:
-    """Places of the rows that share a backbone."""
-    groups: dict[int, list[int]] = {}
-    for place, row in enumerate(rows):
-        groups.setdefault(id(row.learner.backbone), []).append(place)
+def _alike(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Places of the rows that share a backbone, or what else a key tells."""
+    groups: dict[Hashable, list[int]] = {}
+    for place, key in enumerate(keys):
+        groups.setdefault(key, []).append(place)
     return list(groups.values())
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from clipprompt.config import dump_config, load_config
+from clipprompt.config import RunConfig, dump_config, load_config
 from clipprompt.datasets import MultiLabelImages, load_labels
 from clipprompt.datasets.scenes import load_scenes
 from clipprompt.errors import UserError
 from clipprompt.evaluation.ensembles.pictures import given_validation, held_out_validation, picture_keys
+from clipprompt.training import labelled_images
 from clipprompt.training.labelled_images import held_out_images
 
 HELD = ("train.select=val_map", "train.val_fraction=0.2")
@@ -53,6 +54,21 @@ def test_held_out_pictures_are_those_of_the_run(tmp_path: Path, tested: MultiLab
     assert len(found.images) == 10
     assert found.where == f"what {place} held out"
     assert found.notes == ()
+
+
+def test_the_set_of_a_member_is_loaded_once(
+    tmp_path: Path, tested: MultiLabelImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [run(tmp_path, name, "data.dataset=mini:train", *HELD) for name in "ab"]
+    loaded = list[RunConfig]()
+    load = labelled_images.load_labelled_images
+    monkeypatch.setattr(
+        labelled_images, "load_labelled_images", lambda config: (loaded.append(config), load(config))[1]
+    )
+    found = held_out_validation(sources, tested)
+    assert len(loaded) == len(sources)
+    assert found.pool is not None
+    assert len(found.pool) == 50
 
 
 def test_labels_that_the_run_did_not_know_stay_unknown(tmp_path: Path, tested: MultiLabelImages) -> None:
