@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from clipprompt.printable import printable
 from clipprompt.reports.protocols.columns import AVERAGE, NOTHING_LEARNT, SHARES, column_of, learns, ordered, title_of
 from clipprompt.reports.protocols.rows import MethodRow, ProtocolTable
-from clipprompt.reports.protocols.settings import Record
+from clipprompt.reports.protocols.settings import SETTING, TRANSDUCTIVE, Record
 
 _MAP = "mAP: the mean of the classes' average precision; test labels that are unknown{} count nowhere"
 _DIFFICULT = ", such as VOC's difficult objects,"
@@ -31,7 +31,7 @@ def describe_multilabel(table: ProtocolTable) -> Iterator[str]:
         yield f"captions that were learnt from: {printable(', '.join(captions))}"
     for row in table.rows:
         if row.records[0]["members"]:
-            yield f"{row.label}: {printable(_weights(row, table))}"
+            yield f"{row.label}: {printable('; '.join(_weights(row, table)))}"
     yield from _kept_epochs(table)
 
 
@@ -42,14 +42,21 @@ def _columns(table: ProtocolTable) -> Iterator[str]:
         yield f"average: of {SHARES[0]}% to {SHARES[-1]}%"
 
 
-def _weights(row: MethodRow, table: ProtocolTable) -> str:
+def _weights(row: MethodRow, table: ProtocolTable) -> Iterator[str]:
+    """The weights of an ensemble; those of columns that are transductive, while the row is not, by themselves."""
+    apart = [record for record in row.records if record[SETTING] == TRANSDUCTIVE != row.setting]
+    yield _of_runs([record for record in row.records if record not in apart], table)
+    if apart:
+        columns = ", ".join(title_of(column, table.protocol) for column in ordered(map(column_of, apart)))
+        yield f"{columns}: {_of_runs(apart, table)}, scaled by the tested scores ({TRANSDUCTIVE})"
+
+
+def _of_runs(records: Sequence[Record], table: ProtocolTable) -> str:
     """The range of each member's weight over runs, and by what rule they were chosen."""
-    of_members = zip(*(record["weights"] for record in row.records), strict=True)
-    ranges = [_range(list(values)) for values in of_members]
-    members = row.records[0]["members"]
-    rules = sorted({re.sub(r" \(.*\)$", "", _rule(record, "weights_by", table)) for record in row.records} - {""})
+    ranges = [_range(list(values)) for values in zip(*(record["weights"] for record in records), strict=True)]
+    rules = sorted({re.sub(r" \(.*\)$", "", _rule(record, "weights_by", table)) for record in records} - {""})
     chosen = f" ({'; '.join(rules)})" if rules else ""
-    return ", ".join(f"{share} of {name}" for share, name in zip(ranges, members, strict=True)) + chosen
+    return ", ".join(f"{share} of {name}" for share, name in zip(ranges, records[0]["members"], strict=True)) + chosen
 
 
 def _rule(record: Record, key: str, table: ProtocolTable) -> str:

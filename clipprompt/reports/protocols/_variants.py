@@ -14,9 +14,12 @@ from clipprompt.reports.protocols.settings import (
     PER_DATASET,
     PER_PLACE,
     SELECTION,
+    SETTING,
     TEMPLATES,
+    TRANSDUCTIVE,
     Record,
     selection_of,
+    setting_of,
     settings_of,
 )
 
@@ -68,7 +71,7 @@ def _of_method(method: str, records: Sequence[Record]) -> Iterator[Variant]:
         same = [pair for pair in groups if pair[0].get(SOURCE) == source]
         shown = _differing([traits for traits, _ in same])
         for traits, group in sorted(same, key=lambda pair: [_order(pair[0].get(key)) for key in shown]):
-            yield Variant(method, _label(method, traits, shown), tuple(group))
+            yield Variant(method, _label(method, traits, shown) + _ending(group), tuple(group))
 
 
 def _grouped(records: Sequence[Record], traits: Callable[[Record], dict[str, Any]]) -> list[Group]:
@@ -115,7 +118,7 @@ def _also(traits: Mapping[str, Any], group: Sequence[Record], records: Sequence[
 def _traits(record: Record) -> dict[str, Any]:
     """What makes a row: settings, and what else the records of one row agree in."""
     settings = {key: value for key, value in settings_of(record).items() if key not in _per_place(record)}
-    traits = {**settings, "setting": record["setting"]}
+    traits = settings
     if record["protocol"] not in BY_SHOTS and record["trained_on"] is not None:
         traits["shots"] = record["shots"]
     if record["protocol"] in MULTILABEL:
@@ -123,7 +126,7 @@ def _traits(record: Record) -> dict[str, Any]:
         if record["protocol"] != "partial-label" and record["trained_on"] is not None:
             traits["known"] = record["known"]
     else:
-        traits[SELECTION] = selection_of(record)
+        traits |= {SELECTION: selection_of(record), SETTING: record[SETTING]}
     return traits
 
 
@@ -140,12 +143,16 @@ def _differing(all_traits: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _label(method: str, traits: Mapping[str, Any], shown: Sequence[str]) -> str:
-    told = [key for key in shown if key != "setting"]  # which is said of every row that is not inductive
+    told = [key for key in shown if key != SETTING]  # which is said of every row that is not inductive
     lasts = [key.rpartition(".")[2] for key in told]
     names = [last if lasts.count(last) == 1 else key for key, last in zip(told, lasts, strict=True)]
     parts = [f"{name}={_shown(traits.get(key, _UNSAID))}" for key, name in zip(told, names, strict=True)]
-    ending = "" if traits["setting"] == "inductive" else f" ({traits['setting']})"
-    return printable(", ".join([method + _source(method, traits), *parts]) + ending)
+    return printable(", ".join([method + _source(method, traits), *parts]))
+
+
+def _ending(records: Sequence[Record]) -> str:
+    """Says that a row is transductive; of one that is so in some columns alone, a note does."""
+    return f" ({TRANSDUCTIVE})" if setting_of(records) == TRANSDUCTIVE else ""
 
 
 def _source(method: str, traits: Mapping[str, Any]) -> str:

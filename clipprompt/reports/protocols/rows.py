@@ -45,7 +45,7 @@ class MethodRow:
     Attributes:
         method: name of the learner.
         label: the same, with the settings that tell it from the table's other rows of this method: ``coop, n_ctx=16``.
-        setting: inductive or transductive.
+        setting: transductive if all records are; one that is so in some columns alone is inductive, and a note says so.
         learns: whether anything was learnt.
         is_control: whether the prompts were left as they start, so that no paper's number answers to it.
         numbers: by (data set, column); the data set None is the average.

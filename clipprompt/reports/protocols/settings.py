@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -25,6 +25,7 @@ _SETTINGS_OF_DATA = {
     for name in ("augment", "keep_empty", "labels", "n_captions", "n_images", "skip_missing", "templates")
 }
 TEMPLATES, OWN, CAPTIONS, SELECTION = "learner.templates", "{dataset}", "captions", "selection"
+SETTING, TRANSDUCTIVE = "setting", "transductive"
 PER_DATASET = (
     "train.epochs",
     "train.lr",
@@ -34,7 +35,7 @@ PER_DATASET = (
     CAPTIONS,
 )
 """Settings that protocols give by data set: they tell rows apart only where one set was run with several values."""
-PER_PLACE = (*PER_DATASET, "train.select", SELECTION)
+PER_PLACE = (*PER_DATASET, "train.select", SELECTION, SETTING)
 """The same where pictures have several classes, with what the kind of known labels decides."""
 
 
@@ -47,7 +48,7 @@ def settings_of(record: Record) -> dict[str, Any]:
     if record.get("corpus") is not None:
         settings[CAPTIONS] = record["corpus"]
     if record["protocol"] in MULTILABEL:
-        settings[SELECTION] = selection_of(record)
+        settings |= {SELECTION: selection_of(record), SETTING: record[SETTING]}
     if settings.get(TEMPLATES) in [form for name in (record["dataset"], record["trained_on"]) for form in _own(name)]:
         settings[TEMPLATES] = [OWN]
     return settings
@@ -56,6 +57,11 @@ def settings_of(record: Record) -> dict[str, Any]:
 def selection_of(record: Record) -> str:
     """The rule by which an epoch was kept, in the same words for all sets."""
     return str(record["selection"]).replace(f" {record['trained_on']}:", f" {OWN}:")
+
+
+def setting_of(records: Iterable[Record]) -> str:
+    """Of some records of one row: transductive if all are."""
+    return TRANSDUCTIVE if all(record[SETTING] == TRANSDUCTIVE for record in records) else "inductive"
 
 
 def hand_written(dataset: str) -> str:

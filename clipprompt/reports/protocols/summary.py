@@ -15,7 +15,7 @@ from clipprompt.reports.protocols.comparable import OF_A_TABLE, Run, comparable,
 from clipprompt.reports.protocols.derived import derived_columns, with_averages, with_derived
 from clipprompt.reports.protocols.notes import describe_notes
 from clipprompt.reports.protocols.rows import MethodRow, Number, Place, ProtocolTable
-from clipprompt.reports.protocols.settings import Record
+from clipprompt.reports.protocols.settings import Record, setting_of
 
 _DATASETS = (*ONE_CLASS, *SEVERAL_CLASSES)
 
@@ -66,7 +66,7 @@ def _row(variant: Variant) -> MethodRow:
     return MethodRow(
         method=variant.method,
         label=variant.label,
-        setting=first["setting"],
+        setting=setting_of(variant.records),
         learns=learns(first),
         is_control=first["options"].get("train.epochs") == 0,
         numbers=with_derived(first["protocol"], {place: _over_runs(runs) for place, runs in values.items()}),

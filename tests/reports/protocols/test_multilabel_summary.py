@@ -182,6 +182,23 @@ def test_transductive_ensembles_say_so() -> None:
     assert list(rows_of(records)) == ["dualcoop+tai_dpt (transductive)"]
 
 
+def test_ensembles_of_single_positives_stand_in_the_row_of_shares_and_a_note_names_their_column() -> None:
+    equal = {"setting": "transductive", "weights_by": "equal: no member held pictures out"}
+    records = partial((ENSEMBLE,), shares=(0.1, 0.5)) + partial((ENSEMBLE,), shares=("single-positive",), **equal)
+    (row,) = one_table(records).rows
+    assert (row.label, row.setting) == (ENSEMBLE, "inductive")
+    assert ("voc2007", "single-positive") in row.numbers
+    assert (
+        f"{ENSEMBLE}: 0.50 of dualcoop, 0.50 of tai_dpt (best mAP on voc2007:train); single positive: 0.50 of "
+        "dualcoop, 0.50 of tai_dpt (equal: no member held pictures out), scaled by the tested scores (transductive)"
+    ) in one_table(records).notes
+
+
+def test_both_settings_of_one_column_are_two_rows() -> None:
+    records = partial((ENSEMBLE,), shares=(0.1,)) + partial((ENSEMBLE,), shares=(0.1,), setting="transductive")
+    assert list(rows_of(records)) == [ENSEMBLE, f"{ENSEMBLE} (transductive)"]
+
+
 # ---- what compares
 
 
