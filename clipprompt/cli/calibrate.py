@@ -206,16 +206,21 @@ def _show(calibration: Calibration) -> None:
     from rich.text import Text
 
     from clipprompt.cli._show import new_table
+    from clipprompt.printable import counted, listed, printable
 
+    own = [one for one in calibration.classes if one.f1 is not None]
+    shared = [printable(one.name) for one in calibration.classes if one.f1 is None]
     table = new_table("class", "present", "absent", "F1", "no <", "threshold", "yes ≥")
-    for one in calibration.classes:
-        f1 = "shared" if one.f1 is None else f"{one.f1:.2f}"
-        table.add_row(Text(one.name), f"{one.n_present:,}", f"{one.n_absent or 0:,}", f1, *_decisions(one))
+    for one in own:
+        counts = f"{one.n_present:,}", f"{one.n_absent or 0:,}", f"{one.f1:.2f}"
+        table.add_row(Text(one.name), *counts, *_decisions(one))
     table.add_row(Text("any other class", style="italic"), "", "", "", *_decisions(calibration))
     console = Console()
     console.print(table)
-    if any(one.f1 is None for one in calibration.classes):
-        console.print("shared: too few labels of this class; it is answered as any other class")
+    if shared:
+        has = "has" if len(shared) == 1 else "have"
+        few = f"{counted(len(shared), 'other class')} {has} too few known labels for cuts of their own"
+        console.print(Text(f"{few}: {listed(shared)}"))
 
 
 def _decisions(one: ClassCalibration | Calibration) -> list[str]:
@@ -227,8 +232,8 @@ def _tell(found: Samples, calibration: Calibration, folder: Path) -> None:
     for line in (*(f"skipped: {line}" for line in found.skipped), *found.notes):
         typer.echo(f"clipprompt: {line}", err=True)
     known = [one.f1 for one in calibration.classes if one.f1 is not None]
-    mean = f"mean F1 {sum(known) / len(known):.2f} on the samples that chose the thresholds"
-    typer.echo(f"{folder / 'calibration.json'}: {calibration.source}; {mean}", err=True)
+    mean = f"; mean F1 {sum(known) / len(known):.2f} on the samples that chose the thresholds" if known else ""
+    typer.echo(f"{folder / 'calibration.json'}: {calibration.source}{mean}", err=True)
 
 
 def _draw(found: Samples, calibration: Calibration, path: Path) -> None:
