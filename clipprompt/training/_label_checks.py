@@ -6,6 +6,7 @@ from clipprompt.datasets import MultiLabelImages
 from clipprompt.datasets.images import ABSENT, PRESENT
 from clipprompt.errors import UserError
 from clipprompt.learners import PairLearner, learner_class
+from clipprompt.printable import counted
 from clipprompt.training.image_data import Pictures
 
 
@@ -37,7 +38,7 @@ def check_selects(held: Pictures, select: str) -> None:
     told_apart = (labels == PRESENT).any(axis=0) & ((labels == ABSENT).any(axis=0) | (select == "val_loss"))
     if not told_apart.any():
         raise UserError(
-            f"{held.images.name}: of {len(held):,} pictures that are held out, no class is known to be in one and not "
+            f"{held.images.name}: of {counted(len(held), 'picture')} held out, no class is known to be in one and not "
             "in another, so they select no epoch; let more labels be known, hold out more, or take train.select=last"
         )
 

@@ -22,6 +22,7 @@ from clipprompt.datasets.partial.learnt import learnt_labels
 from clipprompt.datasets.select import is_named, training_split
 from clipprompt.errors import UserError
 from clipprompt.learners import DenseLearner, learner_class
+from clipprompt.printable import counted
 
 
 class Seen(NamedTuple):
@@ -130,7 +131,7 @@ def _draw(config: RunConfig) -> tuple[MultiLabelImages, MultiLabelImages | None]
     found = load_classification(_name(data), data.root, data.images, ("train", "val") if selects else ("train",))
     drawn = draw(found, data.shots, train.seed, data.subset, data.class_split)
     how = "all" if data.shots is None else f"{data.shots} of each class by seed {train.seed}"
-    what = f"{len(drawn.train):,} pictures of {len(drawn.classnames)} classes, {how}"
+    what = f"{counted(len(drawn.train), 'picture')} of {counted(len(drawn.classnames), 'class')}, {how}"
     note = f"{found.name}: drew {what}; draw {drawn.hash[:16]}"
     learnt = _settled(drawn, "train", data).with_notes(note)
     if not selects:

@@ -18,6 +18,7 @@ from clipprompt.datasets.partial.label_file import write_labels
 from clipprompt.errors import UserError
 from clipprompt.features.cache import Ints
 from clipprompt.learners import Learner
+from clipprompt.printable import counted
 from clipprompt.training._label_checks import check_selects, check_told_apart, is_single_label
 from clipprompt.training._unreadable import find_unreadable, without
 from clipprompt.training.data import split_by_class, split_validation
@@ -104,8 +105,9 @@ class LabelledImages:
                 write_labels(self.images, run.path / LABELS)
         data, validation = see(learner, train, held if selects else None, config, run.cache, stop)
         tell(
-            f"{config.method}: {len(train):,} pictures of {self.images.name}, {describe_views(learner, config)}; "
-            f"{len(self.classnames)} classes, {config.train.epochs} epochs"
+            f"{config.method}: {counted(len(train), 'picture')} of {self.images.name}, "
+            f"{describe_views(learner, config)}; {counted(len(self.classnames), 'class')}, "
+            f"{counted(config.train.epochs, 'epoch')}"
         )
         return Prepared(data, validation, skipped)
 
@@ -159,8 +161,8 @@ def load_labelled_images(config: RunConfig) -> LabelledImages:
         if of_other_classes or not options.keep_empty:
             validation = validation.without_empty()
         if n_shared := len(set(images.items) & set(validation.items)):
-            shared = f"{n_shared:,} pictures of data.validation={options.validation}"
-            raise UserError(f"{shared} are trained on; name other ones")
+            shared = f"{counted(n_shared, 'picture')} of data.validation={options.validation}"
+            raise UserError(f"{shared} {'is' if n_shared == 1 else 'are'} trained on; name other ones")
     return LabelledImages(images, validation, pool)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from clipprompt.config import RunConfig
 from clipprompt.errors import UserError
 from clipprompt.learners import Learner
+from clipprompt.printable import counted
 from clipprompt.training._device import repeatable
 from clipprompt.training.both import CaptionsAndPictures, in_turn, without_selection
 from clipprompt.training.data import FeatureData, Share, TrainingData, count_batches
@@ -261,9 +262,9 @@ def _peak_memory(device: torch.device) -> tuple[int, bool]:
 
 
 def _describe_data(source: Source, learner: Learner, config: RunConfig) -> str:
-    n_classes = len(learner.classnames)
+    classes = counted(len(learner.classnames), "class")
     if isinstance(source, CaptionsAndPictures):
-        return f"{len(source.sentences):,} sentences and {_describe_data(source.pictures, learner, config)}"
+        return f"{counted(len(source.sentences), 'sentence')} and {_describe_data(source.pictures, learner, config)}"
     if isinstance(source, LabelledImages):
-        return f"{len(source):,} pictures of {n_classes} classes, {describe_views(learner, config)}"
-    return f"{len(source):,} sentences about {n_classes} classes, encoded once"
+        return f"{counted(len(source), 'picture')} of {classes}, {describe_views(learner, config)}"
+    return f"{counted(len(source), 'sentence')} about {classes}, encoded once"

@@ -15,6 +15,7 @@ from clipprompt.config import DataConfig, RunConfig
 from clipprompt.errors import UserError
 from clipprompt.learners import Learner
 from clipprompt.mini.captions import caption_split
+from clipprompt.printable import counted
 from clipprompt.training.data import caption_data, split_validation
 from clipprompt.training.run_folder import RunFolder
 from clipprompt.training.source import Prepared, Say
@@ -94,7 +95,10 @@ class Sentences:
             # Templates stand behind the captions; they are trained on and never held out.
             templates = np.arange(len(self.groups), len(self.texts))
             data, validation = data.subset(np.concatenate([kept, templates])), data.subset(held)
-        tell(f"{config.method}: {len(data)} sentences, {len(self.classnames)} classes, {config.train.epochs} epochs")
+        tell(
+            f"{config.method}: {counted(len(data), 'sentence')}, {counted(len(self.classnames), 'class')}, "
+            f"{counted(config.train.epochs, 'epoch')}"
+        )
         return Prepared(data, validation)
 
 

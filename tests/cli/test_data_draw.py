@@ -153,7 +153,7 @@ def test_a_coco_file_whose_pictures_lie_elsewhere(photos: Path, tmp_path: Path) 
     path.write_text(json.dumps(entries | {"annotations": [{"image_id": 1, "category_id": 1}]}))
     code, out, err = run("data", "draw", str(path), "--images", str(tmp_path), "--known", "1")
     assert (code, known_of(out)) == (0, {"a.jpg": (["cat"], [])})
-    assert "own, train: 1 pictures; 1 classes (all); draw" in err
+    assert "own, train: 1 picture; 1 class (all); draw" in err
 
 
 def test_single_positives_are_a_label_file_and_a_set(photos: Path, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_mask_becomes_a_label_file_and_empty_classes_are_named(photos: Path, t
     (tmp_path / "mask.txt").write_text("0,1,0\n0,0,0\n1,0,-1\n0,0,0\n0,0,0\n")  # bird, cat, dog
     code, out, err = run("data", "draw", str(photos), "--labels", f"{tmp_path / 'mask.txt'}:tai-dpt")
     assert (code, known_of(out)) == (0, {"a.jpg": (["cat"], []), "c.jpg": (["bird"], ["dog"])})
-    assert "clipprompt: mask.txt: 3 of its 5 lines know no label\n" in err
+    assert "clipprompt: mask.txt: 3 of 5 lines know no label\n" in err
     assert "clipprompt: photos has no picture known to be of dog\n" in err
 
 

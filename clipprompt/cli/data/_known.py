@@ -44,11 +44,12 @@ def describe(images: MultiLabelImages, part: str, subset: str) -> None:
     """Prints notes, the classes that no picture is known to have, and the hash of the draw on stderr."""
     from clipprompt.datasets.partial.known import note_never_present
     from clipprompt.datasets.partial.learnt import hash_labels
+    from clipprompt.printable import counted
 
     for note in (*images.notes, *note_never_present(images)):
         typer.echo(f"clipprompt: {note}", err=True)
     typer.echo(
-        f"{images.name}, {part}: {len(images):,} pictures; {len(images.classnames)} classes ({subset}); "
-        f"draw {hash_labels(images)[:16]}",
+        f"{images.name}, {part}: {counted(len(images), 'picture')}; "
+        f"{counted(len(images.classnames), 'class')} ({subset}); draw {hash_labels(images)[:16]}",
         err=True,
     )

@@ -110,13 +110,15 @@ def _write_samples(drawn: Drawn, part: str, output: Path | None) -> None:
 
 def _describe(drawn: Drawn, part: str) -> None:
     from clipprompt.datasets.classification.sets import hash_samples
+    from clipprompt.printable import counted
 
     dataset, samples = drawn.dataset, drawn.part(part)
     for note in drawn.notes:
         typer.echo(f"clipprompt: {note}", err=True)
     digest = f" (SHA-256 {dataset.source_sha256[:16]})" if dataset.source_sha256 else ""
     typer.echo(
-        f"{dataset.name}, {part}: {len(samples):,} pictures; {len(drawn.classnames)} classes ({drawn.subset}); "
+        f"{dataset.name}, {part}: {counted(len(samples), 'picture')}; "
+        f"{counted(len(drawn.classnames), 'class')} ({drawn.subset}); "
         f"draw {hash_samples(samples)[:16]}; from {dataset.source}{digest}",
         err=True,
     )

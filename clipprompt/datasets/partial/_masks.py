@@ -20,6 +20,7 @@ import numpy.typing as npt
 from clipprompt.datasets._checks import read_utf8
 from clipprompt.datasets.images import ABSENT, PRESENT, UNKNOWN
 from clipprompt.errors import UserError
+from clipprompt.printable import counted
 
 CODES: Mapping[str, Mapping[str, int]] = {
     "tai-dpt": {"1": PRESENT, "-1": ABSENT, "0": UNKNOWN},
@@ -81,7 +82,9 @@ def _is_named(cells: Sequence[str], n_classes: int, pictures: Collection[str]) -
 
 def _values(path: Path, line: int, cells: Sequence[str], codes: str, set_name: str, n_classes: int) -> Sequence[int]:
     if len(cells) != n_classes:
-        raise UserError(f"{path}, line {line}: {len(cells)} values where {set_name} has {n_classes} classes")
+        raise UserError(
+            f"{path}, line {line}: {counted(len(cells), 'value')} where {set_name} has {counted(n_classes, 'class')}"
+        )
     code = CODES[codes]
     try:
         return [code[cell] for cell in cells]

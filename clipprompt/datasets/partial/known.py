@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from clipprompt.datasets.images import PRESENT, UNKNOWN, MultiLabelImages
 from clipprompt.errors import UserError, nearest
-from clipprompt.printable import listed
+from clipprompt.printable import counted, listed
 
 SINGLE_POSITIVE: Final = "single-positive"
 Known = float | Literal["single-positive"]
@@ -90,7 +90,9 @@ def only_labelled(images: MultiLabelImages) -> MultiLabelImages:
     """
     kept = np.flatnonzero((images.targets != UNKNOWN).any(axis=1)).tolist()
     if not kept:
-        raise UserError(f"{images.name}: no label of its {len(images):,} pictures is known; let more of them be known")
+        raise UserError(
+            f"{images.name}: no label of its {counted(len(images), 'picture')} is known; let more of them be known"
+        )
     if len(kept) == len(images):
         return images
     n_left_out = len(images) - len(kept)

@@ -29,7 +29,7 @@ from clipprompt.datasets.images import ABSENT, PRESENT, UNKNOWN, MultiLabelImage
 from clipprompt.datasets.partial._masks import CODES, GivenLabels, read_masks
 from clipprompt.errors import UserError, nearest
 from clipprompt.files import write_text
-from clipprompt.printable import printable, to_json
+from clipprompt.printable import counted, printable, to_json
 
 _WORDS = {PRESENT: "present", ABSENT: "absent"}
 
@@ -142,9 +142,9 @@ def _rows(path: Path, given: GivenLabels, rows_of: Mapping[str, int], images: Mu
     """R rows of the set that the lines mean, each another one."""
     if given.paths is None:
         if len(given.lines) != len(images):
-            lines = f"{len(given.lines):,} lines without file names"
+            lines = f"{counted(len(given.lines), 'line')} without file names"
             raise UserError(
-                f"{path}: {lines}, where {images.name} has {len(images):,} pictures: is this the right set?"
+                f"{path}: {lines}, where {images.name} has {counted(len(images), 'picture')}: is this the right set?"
             )
         return np.arange(len(images))
     found = [rows_of.get(name, rows_of.get(str(PurePosixPath(name)))) for name in given.paths]
@@ -193,8 +193,8 @@ def _check_agreement(
 
 def _notes(path: Path, given: GivenLabels, images: MultiLabelImages) -> Iterator[str]:
     n_known, n_lines = int((given.values != UNKNOWN).sum()), len(given.lines)
-    yield f"{path.name}: {n_known:,} known labels, {n_known / images.targets.size:.1%} of {images.name}"
+    yield f"{path.name}: {counted(n_known, 'known label')}, {n_known / images.targets.size:.1%} of {images.name}"
     if n_empty := int((given.values == UNKNOWN).all(axis=1).sum()):
-        yield f"{path.name}: {n_empty:,} of its {n_lines:,} lines know no label"
+        yield f"{path.name}: {n_empty:,} of {counted(n_lines, 'line')} {'knows' if n_empty == 1 else 'know'} no label"
     if n_missing := len(images) - n_lines:
         yield f"{path.name} does not name {n_missing:,} of the {len(images):,} pictures; nothing is known of them"

@@ -21,6 +21,7 @@ from clipprompt.datasets.partial.class_groups import has_any, keep_pictures, sub
 from clipprompt.datasets.partial.known import SINGLE_POSITIVE, Known, draw_known, only_labelled, single_positive
 from clipprompt.datasets.partial.label_file import apply_labels
 from clipprompt.datasets.partial.shots import draw_rows, note_few
+from clipprompt.printable import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,7 @@ def _counted(images: MultiLabelImages) -> MultiLabelImages:
     if n_known == images.targets.size:
         return images
     share = f"{n_known / images.targets.size:.1%}"
+    known = f"{counted(n_known, 'label')} of {counted(len(images), 'picture')}"
     return images.with_notes(
-        f"{images.name}: {n_known:,} labels of {len(images):,} pictures are known ({share}), {n_present:,} present"
+        f"{images.name}: {known} {'is' if n_known == 1 else 'are'} known ({share}), {n_present:,} present"
     )

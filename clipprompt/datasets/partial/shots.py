@@ -16,7 +16,7 @@ from clipprompt.datasets.classification.draw import MAX_VAL_SHOTS
 from clipprompt.datasets.images import PRESENT, MultiLabelImages
 from clipprompt.datasets.partial.known import seeded
 from clipprompt.errors import UserError
-from clipprompt.printable import listed
+from clipprompt.printable import counted, listed
 
 _STREAM = 3
 Rows = npt.NDArray[np.intp]
@@ -59,7 +59,7 @@ def note_few(images: MultiLabelImages, shots: int) -> Sequence[str]:
     """A line that names the classes with fewer pictures than ``shots``; nothing where all have enough."""
     counts = (images.targets == PRESENT).sum(axis=0).tolist()
     few = [f"{name} ({n})" for name, n in zip(images.classnames, counts, strict=True) if n < shots]
-    return [f"{images.name}: fewer than {shots} pictures, all of them taken: {listed(few)}"][: len(few)]
+    return [f"{images.name}: fewer than {counted(shots, 'picture')}, all of them taken: {listed(few)}"][: len(few)]
 
 
 def _union(drawn: Iterable[Rows]) -> Rows:

@@ -120,7 +120,7 @@ def test_what_users_write(text: str, known: float | str) -> None:
         pytest.param(lambda: parse_known("single-pos"), r"\(did you mean 'single-positive'\?\)", id="half a word"),
         pytest.param(lambda: parse_known("nan"), r"known 'nan' is no share", id="nan as text"),
         pytest.param(
-            lambda: only_labelled(make_set([[-1]], "a")), r"no label of its 1 pictures is known", id="none left"
+            lambda: only_labelled(make_set([[-1]], "a")), r"no label of its 1 picture is known", id="none left"
         ),
     ],
 )

@@ -95,8 +95,8 @@ def test_a_file_is_all_that_is_known_of_pictures_without_labels(tmp_path: Path) 
 def test_lines_that_know_nothing_and_pictures_that_are_not_named_are_counted(tmp_path: Path) -> None:
     known = apply_labels(PHOTOS, f"{write(tmp_path, '000000 1 0 0' + chr(10) + '000001 0 0 0')}:tai-dpt")
     assert known.notes == (
-        "mask.txt: 1 known labels, 11.1% of photos",
-        "mask.txt: 1 of its 2 lines know no label",
+        "mask.txt: 1 known label, 11.1% of photos",
+        "mask.txt: 1 of 2 lines knows no label",
         "mask.txt does not name 1 of the 3 pictures; nothing is known of them",
     )
 

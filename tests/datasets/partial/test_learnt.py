@@ -30,6 +30,11 @@ def test_without_a_choice_all_is_learnt() -> None:
     assert learnt_labels(make_set([[1, 0]], "ab"), seed=1).train.notes == ()
 
 
+def test_one_known_label_of_one_picture_is_no_plural() -> None:
+    (note,) = learnt_labels(make_set([[1, -1]], "ab"), seed=1).train.notes
+    assert note == "photos: 1 label of 1 picture is known (50.0%), 1 present"
+
+
 @pytest.mark.parametrize("known", [0.3, "single-positive"])
 def test_known_labels_do_not_depend_on_the_shots(known: Known) -> None:
     whole, few = (as_dict(learnt_labels(PHOTOS, seed=1, known=known, shots=shots)) for shots in (None, 2))
@@ -108,5 +113,5 @@ def test_val_has_only_pictures_with_known_labels(seed: int, n_val: int | None) -
 
 
 def test_no_label_left_is_told() -> None:
-    with pytest.raises(UserError, match="photos: no label of its 1 pictures is known; let more of them be known"):
+    with pytest.raises(UserError, match="photos: no label of its 1 picture is known; let more of them be known"):
         learnt_labels(make_set([[0, 0]], "ab"), seed=1, known="single-positive")
