@@ -7,9 +7,10 @@ import io
 from collections.abc import Iterator, Sequence
 
 from clipprompt.printable import printable
-from clipprompt.reports.protocols.columns import BY_SHOTS, measure_of
+from clipprompt.reports.protocols.columns import BY_SHOTS, column_of, measure_of
 from clipprompt.reports.protocols.papers.found import Papers, differs
 from clipprompt.reports.protocols.rows import MethodRow, Number, Place, ProtocolTable
+from clipprompt.reports.protocols.settings import setting_of
 
 FIELDS = (
     *("table", "protocol", "part", "backbone", "pretrained", "fingerprint", "precision", "source", "method", "row"),
@@ -38,11 +39,12 @@ def to_csv(tables: Sequence[ProtocolTable], papers: Sequence[Papers]) -> str:
 
 def _lines(table: ProtocolTable, papers: Papers) -> Iterator[dict[str, object]]:
     for row in table.rows:
-        of_row = {"method": row.method, "row": row.label, "setting": row.setting}
+        of_row = {"method": row.method, "row": row.label}
         for place in ((dataset, column) for dataset in (*table.datasets, None) for column in table.columns):
             if place in row.numbers:
                 printed = papers.beside.get((row.label, place))
-                yield {**of_row, **_place(table, place, row), **_numbers(row.numbers[place], printed)}
+                setting = {"setting": _setting(row, place)}
+                yield {**of_row, **setting, **_place(table, place, row), **_numbers(row.numbers[place], printed)}
     for paper in papers.others:
         of_row = {"method": paper.method, "row": paper.label, "setting": paper.setting}
         for place, value in paper.numbers.items():
@@ -53,6 +55,13 @@ def _lines(table: ProtocolTable, papers: Papers) -> Iterator[dict[str, object]]:
                     "published": round(value, 3),
                     "differs": "" if paper.compares else "not comparable",
                 }
+
+
+def _setting(row: MethodRow, place: Place) -> str:
+    """Of a number: some columns may be transductive while the row is not."""
+    dataset, column = place
+    here = [one for one in row.records if dataset in (None, one["dataset"]) and column == column_of(one)]
+    return setting_of(here) if here else row.setting
 
 
 def _place(table: ProtocolTable, place: Place, row: MethodRow | None = None) -> dict[str, object]:

@@ -88,6 +88,16 @@ def test_csv_says_shares_of_labels_in_a_column_of_their_own() -> None:
     }
 
 
+def test_csv_says_of_every_number_whether_it_is_transductive() -> None:
+    records = partial(("dualcoop+tai_dpt",), shares=(0.5,))
+    records += partial(("dualcoop+tai_dpt",), shares=("single-positive",), setting="transductive")
+    numbers = csv.DictReader(io.StringIO(render_tables(summarise_protocols(records), "csv")))
+    assert {line["known"]: line["setting"] for line in numbers if line["mean"]} == {
+        "50": "inductive",
+        "single-positive": "transductive",
+    }
+
+
 def test_csv_of_what_compares_says_whether_it_differs() -> None:
     records = partial(("dualcoop",), shares=(0.1,), n_images=4952, **RN101)
     (row,) = csv.DictReader(
