@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -30,6 +32,10 @@ SHAPES = ("o", "s", "D", "^", "v", "P", "X", "*", "<", ">", "p", "h")
 SIGNS = dict(zip(SHAPES, "●■◆▲▼✚✖★◀▶⬟⬢", strict=True))
 LETTER = 0.072
 """Inches that a letter of a tick label takes, rather too many than too few."""
+_LETTERS = 32
+"""Of a name: ``dualcoop+tai_dpt (transductive)`` is not cut."""
+_PIECES = re.compile(r"[^\W_]+|[\W_]")
+"""Words, and what stands between them letter by letter."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +86,32 @@ def styles(names: Sequence[str]) -> dict[str, Style]:
     }
 
 
-def label(text: str, n_letters: int = 30) -> str:
+def label(text: str, n_letters: int = _LETTERS) -> str:
     """A name of anybody's, as a short text that matplotlib draws as it is."""
     return plain(_short(text, n_letters))
 
 
-def room(names: Sequence[str], n_letters: int = 30) -> float:
+def room(names: Sequence[str], n_letters: int = _LETTERS) -> float:
     """Inches that the longest of the names takes."""
     return LETTER * max((cell_len(_short(name, n_letters)) for name in names), default=0)
 
 
 def _short(text: str, n_letters: int) -> str:
-    """A long name without its middle: rows of one method differ at the end, ``coop, class_token_position=front``."""
+    """A long name without its middle, cut between words, as rows of one method differ at the end: ``coop, n_ctx=4``."""
     text = printable(text)
-    start = n_letters // 3
-    return text if len(text) <= n_letters else f"{text[:start].rstrip()}…{text[start + 1 - n_letters :].lstrip()}"
+    if len(text) <= n_letters:
+        return text
+    start, pieces = n_letters // 3, _PIECES.findall(text)
+    head = "".join(_fitting(pieces, start)).rstrip(" _(") or text[:start]
+    rest = n_letters - 1 - len(head)
+    tail = "".join(reversed(_fitting(reversed(pieces), rest))).lstrip(" _,")
+    return f"{head}…{tail if len(tail) > rest // 2 else text[-rest:].lstrip()}"  # a word may be too long for its place
+
+
+def _fitting(pieces: Iterable[str], n_letters: int) -> list[str]:
+    """As many of the first pieces as have room."""
+    some = list(pieces)
+    return [piece for piece, end in zip(some, accumulate(map(len, some)), strict=True) if end <= n_letters]
 
 
 def even_ticks(axis: Axis) -> None:

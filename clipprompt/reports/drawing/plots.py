@@ -13,7 +13,16 @@ from clipprompt.reports.drawing.curves import has_curves, protocol_curves
 from clipprompt.reports.drawing.grid import save_panels
 from clipprompt.reports.drawing.panel import Style, styles
 from clipprompt.reports.drawing.plot import DEVIATION, Plot
-from clipprompt.reports.protocols.columns import ACCURACY, BASE, HM, MULTILABEL, NOVEL, SINGLE_POSITIVE, title_of
+from clipprompt.reports.protocols.columns import (
+    ACCURACY,
+    BASE,
+    HM,
+    MULTILABEL,
+    NOTHING_LEARNT,
+    NOVEL,
+    SINGLE_POSITIVE,
+    title_of,
+)
 from clipprompt.reports.protocols.papers.beside import find_published
 from clipprompt.reports.protocols.papers.found import Papers, differs
 from clipprompt.reports.protocols.rows import MethodRow, ProtocolTable
@@ -39,6 +48,7 @@ def protocol_plots(table: ProtocolTable, papers: Papers) -> list[Plot]:
         return [_bars(table, HM, title, looks, papers), *_scatters(table, looks)]
     curves = [protocol_curves(table, looks)] if has_curves(table) else []
     others = [column for column in table.measured if not curves or column == SINGLE_POSITIVE]
+    others = [column for column in others if column != NOTHING_LEARNT] or others  # it stands in all others' bars
     return [*curves, *(_bars(table, column, f"{_measured(table, column)}, %", looks, papers) for column in others)]
 
 
@@ -112,7 +122,9 @@ def _bars(table: ProtocolTable, column: str, title: str, looks: Mapping[str, Sty
 
 
 def _bar(row: MethodRow, dataset: str | None, column: str, papers: Papers) -> Bar:
-    number, printed = row.numbers.get((dataset, column)), papers.beside.get((row.label, (dataset, column)))
+    """Of a column; what learnt from no picture has the same number in all of them."""
+    number = row.numbers.get((dataset, column)) or row.numbers.get((dataset, NOTHING_LEARNT))
+    printed = papers.beside.get((row.label, (dataset, column)))
     if number is None:
         return Bar(row.label, None)
     flag = " *" if printed is not None and differs(number, printed) else ""

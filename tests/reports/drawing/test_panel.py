@@ -116,12 +116,25 @@ def test_an_unknown_ending_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_long_names_get_room_and_very_long_ones_are_cut() -> None:
     assert room(["x" * 20]) > room(["x"])
-    assert room(["x" * 500]) == room(["x" * 30])
+    assert room(["x" * 500]) == room(["x" * 32])
     assert room(["日本語"]) == room(["x" * 6])
     assert room([]) == 0
 
 
 def test_long_names_keep_their_ends_by_which_they_differ() -> None:
     names = [f"coop, class_token_position={place}, n_ctx=16" for place in ("front", "middle")]
-    assert [label(name) for name in names] == ["coop, clas…ion=front, n_ctx=16", "coop, clas…on=middle, n_ctx=16"]
-    assert [len(label("x" * n)) for n in (29, 30, 31, 300)] == [29, 30, 30, 30]
+    assert [label(name) for name in names] == [f"coop,…position={place}, n_ctx=16" for place in ("front", "middle")]
+    assert [len(label("x" * n)) for n in (31, 32, 33, 300)] == [31, 32, 32, 32]
+    assert label("dualcoop+tai_dpt (transductive)") == "dualcoop+tai_dpt (transductive)"
+
+
+@pytest.mark.parametrize(
+    ("name", "cut"),
+    [
+        ("dualcoop (captions + images), n_ctx=16", "dualcoop…+ images), n_ctx=16"),
+        ("caption_dual+tai_dpt:images (transductive)", "caption…:images (transductive)"),
+        (f"coop ({'x' * 40})", f"coop…{'x' * 26})"),
+    ],
+)
+def test_names_are_cut_between_words_unless_one_is_too_long(name: str, cut: str) -> None:
+    assert label(name) == cut

@@ -116,6 +116,13 @@ def test_single_positives_are_bars() -> None:
     assert alone.name == "partial-label-single-positive"
 
 
+def test_what_learnt_from_no_picture_stands_in_the_bars_of_single_positives() -> None:
+    (bars,) = _plots(partial(("zero_shot", "tai_dpt", "dualcoop"), seeds=(1,), shares=("single-positive",)))
+    assert bars.panels[0].alt == "zero_shot 60.0; tai_dpt 66.0; dualcoop 71.0"
+    (nothing,) = _plots(partial(("zero_shot", "tai_dpt"), seeds=(1,)))
+    assert nothing.panels
+
+
 def test_shots_of_several_classes_a_picture_are_curves_with_captions_dashed() -> None:
     (plot,) = _plots(few_shot(datasets=("voc2007", "coco2014")))
     assert (plot.name, plot.title) == ("few-shot-multilabel-curves", "mAP by shots, %")
