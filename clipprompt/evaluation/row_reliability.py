@@ -1,4 +1,4 @@
-"""How reliable the probabilities of rows are: the bins of a reliability plot for each, those of prompts first."""
+"""How reliable the probabilities of rows are: the bins of a reliability plot for each, calibrated ones first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def row_reliabilities(
 ) -> tuple[list[RowReliability], list[str]]:
     """The bins of at most so many rows, and the titles of the others.
 
-    Rows that are calibrated are taken first, then other prompts, then zero-shot CLIP; they keep their order.
+    Rows that are calibrated are first, then other prompts, then zero-shot CLIP; rows of a kind keep their order.
 
     Args:
         scored: of :func:`clipprompt.evaluation.multilabel.score_rows`.
@@ -41,7 +41,7 @@ def row_reliabilities(
     every = list(measured(scored, branches))
     names = _titles([(row, branch) for row, _, branch in every])
     rank = [(branch not in scores.probabilities, row.source is None) for row, scores, branch in every]
-    taken = sorted(sorted(range(len(every)), key=rank.__getitem__)[:most])
+    taken = sorted(range(len(every)), key=rank.__getitem__)[:most]
     found = []
     for place in taken:
         _, scores, branch = every[place]

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,11 +96,12 @@ def test_reliability_is_drawn_of_six_rows_those_of_prompts_first(
     request_: list[str], prompt: Path, tmp_path: Path
 ) -> None:
     two = ["--prompts", f"a={prompt}", "--prompts", f"b={prompt}"]
-    result = run(*request_, *two, "--reliability", tmp_path / "r.png")
+    result = run(*request_, *two, "--reliability", tmp_path / "r.svg")
     assert result.exit_code == 0, result.output
     assert "shows 6 rows; left out: zero-shot CLIP, centred text, zero-shot CLIP + local, centred text" in result.stderr
-    with Image.open(tmp_path / "r.png") as picture:
-        assert picture.width > picture.height
+    titles = re.findall(r"<!-- (.*), ECE", (tmp_path / "r.svg").read_text())
+    rows = ["TaI", "TaI-DPT"] * 2 + ["zero-shot CLIP", "zero-shot CLIP + local"]
+    assert [title.partition(", ")[0] for title in titles] == rows
 
 
 def test_plot_is_drawn(request_: list[str], tmp_path: Path) -> None:

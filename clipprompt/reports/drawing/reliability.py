@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from clipprompt.evaluation.calibration_error import Reliability
 from clipprompt.reports.drawing.figure import BLUE, GREY, INK, LIGHT_BLUE, LINE
-from clipprompt.reports.drawing.grid import save_panels
+from clipprompt.reports.drawing.grid import columns, save_panels
 from clipprompt.reports.drawing.panel import Panel
 
 if TYPE_CHECKING:
@@ -49,11 +49,17 @@ def plot_reliability(plots: Sequence[ReliabilityPlot], path: str | Path, title: 
     Raises:
         UserError: for another ending, or a place that cannot be written.
     """
-    save_panels([reliability_panel(plot) for plot in plots], path, title=title)
+    first = range(0, len(plots), columns(len(plots)))
+    save_panels([reliability_panel(plot, index in first) for index, plot in enumerate(plots)], path, title=title)
 
 
-def reliability_panel(plot: ReliabilityPlot) -> Panel:
-    """The share of the present ones over the mean probability of each bin; below, how many pairs a bin has."""
+def reliability_panel(plot: ReliabilityPlot, names_axis: bool = True) -> Panel:
+    """The share of the present ones over the mean probability of each bin; below, how many pairs a bin has.
+
+    Args:
+        plot: what is shown.
+        names_axis: write what the vertical axes are; beside another panel that says so they need not.
+    """
     counts, positives, sums = plot.bins
     some = counts > 0
     means, shares = sums[some] / counts[some], positives[some] / counts[some]
@@ -64,9 +70,12 @@ def reliability_panel(plot: ReliabilityPlot) -> Panel:
         axes.plot(means, shares, color=BLUE, linewidth=1.2, marker="o", markersize=4.5, zorder=3, clip_on=False)
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=_TICKS, yticks=_TICKS)
         axes.set_xticklabels([])
-        axes.set_ylabel("share that is present (shaded: 95 % interval)", fontsize=8, color=GREY, labelpad=2)
         axes.grid(color=LINE, linewidth=0.7)
-        _draw_counts(axes.inset_axes((0, -0.33, 1, 0.25)), counts, plot.kind)
+        below = axes.inset_axes((0, -0.33, 1, 0.25))
+        _draw_counts(below, counts, plot.kind)
+        if names_axis:
+            axes.set_ylabel("share that is present (shaded: 95 % interval)", fontsize=8, color=GREY, labelpad=2)
+            below.set_ylabel("pairs", fontsize=8, color=GREY, labelpad=2)
 
     alt = "; ".join(
         f"{mean:.2f}: {share:.2f} of {n:,}" for mean, share, n in zip(means, shares, counts[some], strict=True)
@@ -100,4 +109,3 @@ def _draw_counts(axes: Axes, counts: npt.NDArray[np.int64], kind: str) -> None:
     for side in axes.spines.values():
         side.set_visible(False)
     axes.set_xlabel(f"mean probability ({kind})", fontsize=8, color=GREY, labelpad=2)
-    axes.set_ylabel("pairs", fontsize=8, color=GREY, labelpad=2)

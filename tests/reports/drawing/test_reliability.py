@@ -42,6 +42,21 @@ def test_dots_stand_where_the_bins_are_and_bars_count_them() -> None:
     assert [bar.get_height() for bar in below.patches] == bins.counts.tolist()
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_only_a_panel_at_the_left_names_its_vertical_axes(named: bool) -> None:
+    figure = new_figure(4, 5, layout=None)
+    place(figure, reliability_panel(plot(), named), 0.0, 0.0, with_title=False)
+    (axes,) = figure.axes
+    (below,) = axes.child_axes
+    assert [bool(one.get_ylabel()) for one in (axes, below)] == [named, named]
+    assert below.get_xlabel() == "mean probability (calibrated)"
+
+
+def test_the_panels_of_the_left_column_name_their_axes(tmp_path: Path) -> None:
+    plot_reliability([plot() for _ in range(6)], tmp_path / "r.svg", "photos")
+    assert (tmp_path / "r.svg").read_text().count("<!-- share that is present") == 2
+
+
 def test_empty_bins_have_no_dot() -> None:
     few = ReliabilityPlot("one", "given", reliability(np.array([[0.31, 0.32]]), np.array([[1, 0]])))
     figure = new_figure(4, 5, layout=None)
