@@ -39,3 +39,16 @@ Difficult = Annotated[
     str, typer.Option(metavar="WHAT", help="VOC's difficult objects: unknown (official) or negative (as TaI-DPT)")
 ]
 SkipMissing = Annotated[bool, typer.Option("--skip-missing", help="leave out images whose file is missing")]
+ClassesOfSet = Annotated[
+    str | None,
+    typer.Option(metavar="LIST", help='voc2007, coco2014, nuswide, a file or "a,b"', show_default="all of DATA"),
+]
+Scenes = Annotated[int, typer.Option(min=1, metavar="N", help="with mini: how many scenes")]
+BatchSize = Annotated[int, typer.Option(min=1, metavar="N", help="images encoded together")]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="keeps image features for next time", show_default="the user's folder of caches"
+    ),
+]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="keep nothing, and read nothing that was kept")]

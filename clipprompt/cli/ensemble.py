@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from clipprompt.cli._options import Device, Difficult, Draft, Images, Precision, Root, SkipMissing, Workers
+from clipprompt.cli._options import (
+    BatchSize,
+    CacheFolder,
+    ClassesOfSet,
+    Device,
+    Difficult,
+    Draft,
+    Images,
+    NoCache,
+    Precision,
+    Root,
+    Scenes,
+    SkipMissing,
+    Workers,
+)
 from clipprompt.cli._show import show_records
 from clipprompt.cli.eval._options import Format, Metrics, PerClass, Plot, Threshold, check_request
 from clipprompt.cli.eval.multilabel import DATASET
@@ -29,10 +43,7 @@ def ensemble(
     dataset: Annotated[str, typer.Option("--dataset", "-d", metavar="DATA", help=DATASET, show_default=False)],
     root: Root = None,
     images: Images = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help='voc2007, coco2014, nuswide, a file or "a,b"', show_default="all of DATA"),
-    ] = None,
+    classes: ClassesOfSet = None,
     weights: Annotated[str, typer.Option(metavar="W...", help="auto, or one for each prompt: 0.1 0.9")] = AUTO,
     validation: Annotated[
         str | None,
@@ -55,16 +66,11 @@ def ensemble(
     ] = None,
     difficult: Difficult = "unknown",
     skip_missing: SkipMissing = False,
-    scenes: Annotated[int, typer.Option(min=1, metavar="N", help="with mini: how many scenes")] = 500,
-    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="images encoded together")] = 64,
+    scenes: Scenes = 500,
+    batch_size: BatchSize = 64,
     workers: Workers = 4,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="keeps image features for next time", show_default="the user's folder of caches"
-        ),
-    ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="keep nothing, and read nothing that was kept")] = False,
+    cache: CacheFolder = None,
+    no_cache: NoCache = False,
     draft: Draft = False,
     device: Device = "auto",
     precision: Precision = None,

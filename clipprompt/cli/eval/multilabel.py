@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from clipprompt.cli._options import Device, Difficult, Draft, Images, Pretrained, Root, SkipMissing, Workers
+from clipprompt.cli._options import (
+    BatchSize,
+    CacheFolder,
+    ClassesOfSet,
+    Device,
+    Difficult,
+    Draft,
+    Images,
+    NoCache,
+    Pretrained,
+    Root,
+    Scenes,
+    SkipMissing,
+    Workers,
+)
 from clipprompt.cli._show import show_records
 from clipprompt.cli.eval._options import Format, Metrics, Normalise, PerClass, Plot, Threshold, check_request
 
@@ -28,10 +42,7 @@ def multilabel(
     dataset: Annotated[str, typer.Option("--dataset", "-d", metavar="DATA", help=DATASET, show_default=False)],
     root: Root = None,
     images: Images = None,
-    classes: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help='voc2007, coco2014, nuswide, a file or "a,b"', show_default="all of DATA"),
-    ] = None,
+    classes: ClassesOfSet = None,
     prompts: Annotated[
         list[str] | None,
         typer.Option(
@@ -83,16 +94,11 @@ def multilabel(
     difficult: Difficult = "unknown",
     skip_missing: SkipMissing = False,
     drop_unlabelled: Annotated[bool, typer.Option("--drop-unlabelled", help="leave out images without labels")] = False,
-    scenes: Annotated[int, typer.Option(min=1, metavar="N", help="with mini: how many scenes")] = 500,
-    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="images encoded together")] = 64,
+    scenes: Scenes = 500,
+    batch_size: BatchSize = 64,
     workers: Workers = 4,
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER", help="keeps image features for next time", show_default="the user's folder of caches"
-        ),
-    ] = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="keep nothing, and read nothing that was kept")] = False,
+    cache: CacheFolder = None,
+    no_cache: NoCache = False,
     draft: Draft = False,
     device: Device = "auto",
     precision: Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16 or fp16")] = "fp32",

@@ -3,7 +3,7 @@
     --validation DATA            the user's, checked against DATA and against what each member learnt from
     otherwise                    what a member's own run held out, less what other members learnt from
 
-Files are told apart by where they really lie, drawn pictures by their seeds.
+Files are told apart by where they really lie, and the user's also by what is in them; drawn pictures by their seeds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from clipprompt.datasets import MultiLabelImages, load_dataset
 from clipprompt.datasets._checks import plain_name
 from clipprompt.datasets.select import training_split
 from clipprompt.errors import UserError
+from clipprompt.evaluation.ensembles._copies import n_shared
 from clipprompt.evaluation.protocols.one_class_sets import is_drawn, is_official
 from clipprompt.training.encoded_pictures import pool_of
 from clipprompt.training.image_data import Pictures
@@ -92,7 +93,7 @@ def given_validation(
         skip_missing=skip_missing,
     )
     keys = picture_keys(found)
-    _refuse_shared(keys & picture_keys(tested), f"--validation {spec}", f"tested ({tested.name})")
+    _refuse_shared(n_shared(keys, picture_keys(tested)), f"--validation {spec}", f"tested ({tested.name})")
     notes = []
     for source in sources:
         try:
@@ -100,8 +101,10 @@ def given_validation(
         except UserError as error:
             notes.append(f"whether --validation {spec} was learnt from cannot be told: {error}")
             continue
+        if not (source / "config.yaml").is_file():
+            notes.append(f"{source} has no config.yaml to say what it learnt from")
         if run is not None:
-            _refuse_shared(keys & run.learnt, f"--validation {spec}", f"what {source} learnt from")
+            _refuse_shared(n_shared(keys, run.learnt), f"--validation {spec}", f"what {source} learnt from")
     return _of_same_classes(found, found.name, tested, (*found.notes, *notes))
 
 
@@ -122,7 +125,7 @@ def held_out_validation(sources: Sequence[Path], tested: MultiLabelImages) -> Va
         if run.held_out is None:
             continue
         where, keys = f"what {run.source} held out", _keys(run.held_out.items)
-        _refuse_shared(picture_keys(tested).intersection(keys), where, f"tested ({tested.name})")
+        _refuse_shared(len(picture_keys(tested).intersection(keys)), where, f"tested ({tested.name})")
         kept = [place for place, key in enumerate(keys) if key not in learnt]
         if kept:
             lost = len(keys) - len(kept)
@@ -144,9 +147,9 @@ def _keys(items: Iterable[Any]) -> list[Hashable]:
     return [item.resolve() if isinstance(item, Path) else item for item in items]
 
 
-def _refuse_shared(shared: set[Hashable], what: str, of: str) -> None:
-    if shared:
-        raise UserError(f"{len(shared):,} pictures of {what} are {of}; {_ADVICE.replace('DATA', 'OTHER')}")
+def _refuse_shared(n_pictures: int, what: str, of: str) -> None:
+    if n_pictures:
+        raise UserError(f"{n_pictures:,} pictures of {what} are {of}; {_ADVICE.replace('DATA', 'OTHER')}")
 
 
 def _read_run(source: Path) -> _Run | None:

@@ -119,7 +119,7 @@ def test_a_run_whose_data_are_gone_is_told_and_does_not_stop(pictures: Path, tes
 
 def test_untrained_prompts_have_learnt_from_nothing(tmp_path: Path, tested: MultiLabelImages) -> None:
     untrained = run(tmp_path, "a", "data.dataset=mini:train", "train.epochs=0")
-    assert given_validation("mini:train", [untrained, tmp_path], tested, n_images=5).notes == ()
+    assert given_validation("mini:train", [untrained], tested, n_images=5).notes == ()
 
 
 def refused(tested: MultiLabelImages, sources: list[Path], spec: str | None = None) -> str:
@@ -155,6 +155,21 @@ def test_files_are_the_tested_ones_under_any_name(pictures: Path, spec: str) -> 
     shared = 3 if spec == "all.csv" else 2
     message = f"{shared} pictures of --validation {pictures}/{spec} are tested ({tested.name}); give --validation OTHER"
     assert refused(tested, [], f"{pictures}/{spec}").startswith(message)
+
+
+def test_copies_of_tested_files_choose_nothing(pictures: Path) -> None:
+    (pictures / "copies").mkdir()
+    for number in (1, 2):
+        (pictures / "copies" / f"{number + 4}.png").write_bytes((pictures / f"{number}.png").read_bytes())
+    Image.new("RGB", (32, 32), (0, 99, 0)).save(pictures / "copies" / "own.png")
+    (pictures / "copies" / "labels.csv").write_text("path,cat,dog\n5.png,1,0\n6.png,0,1\nown.png,1,1\n")
+    with pytest.raises(UserError, match=r"^2 pictures of --validation .* are tested"):
+        given_validation(str(pictures / "copies" / "labels.csv"), [], load_labels(pictures / "all.csv"))
+
+
+def test_a_prompt_that_does_not_say_what_it_learnt_from_is_told(tmp_path: Path, tested: MultiLabelImages) -> None:
+    notes = given_validation("mini:val", [tmp_path], tested, n_images=20).notes
+    assert notes == (f"{tmp_path} has no config.yaml to say what it learnt from",)
 
 
 def test_what_was_held_out_is_not_tested(pictures: Path) -> None:
