@@ -55,7 +55,7 @@ def save_panels(
         row, column = divmod(index, n_columns)
         y = top + row * (height + over + _GAP) + over
         x = _GAP + column * (width + _GAP)
-        place(figure, panel, x, y, with_title=False)
+        place(figure, panel, x, y)
         name = figure.text(x / wide, 1 - (y - 0.03) / high, "\n".join(title_lines(panel)), linespacing=1.15)
         name.set(fontsize=10.5, color=INK, weight="bold", verticalalignment="bottom")
     save_figure(figure, path)

@@ -121,8 +121,8 @@ def even_ticks(axis: Axis) -> None:
     axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
 
 
-def place(figure: Figure, panel: Panel, x: float, y: float, *, with_title: bool) -> None:
-    """Draws the panel with its upper left corner at (x, y) inches from that of the figure."""
+def place(figure: Figure, panel: Panel, x: float, y: float) -> None:
+    """Draws the panel without its title, with its upper left corner at (x, y) inches from that of the figure."""
     wide, high = figure.get_size_inches()
     width, height = panel.size
     inner = (width - panel.left - panel.right, height - panel.bottom - 0.08)
@@ -134,6 +134,3 @@ def place(figure: Figure, panel: Panel, x: float, y: float, *, with_title: bool)
     for side in axes.spines.values():
         side.set_visible(False)
     panel.draw(axes)
-    if with_title:
-        title = label(panel.title, int(width / 0.09))
-        figure.text(x / wide, 1 - (y - 0.08) / high, title, fontsize=10.5, color=INK, weight="bold")

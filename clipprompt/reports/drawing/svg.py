@@ -27,7 +27,7 @@ def panel_svg(panel: Panel, prefix: str) -> str:
     """
     figure = new_figure(*panel.size, layout=None)
     figure.patch.set_visible(False)
-    place(figure, panel, 0.0, 0.0, with_title=False)
+    place(figure, panel, 0.0, 0.0)
     file = io.BytesIO()
     draw_to(figure, file, "svg", text_as_paths=False)
     return _for_page(file.getvalue(), prefix, f"{panel.title}: {panel.alt}")

@@ -10,7 +10,7 @@ from clipprompt.reports.drawing.panel import Panel, place, styles
 
 def _axes(panel: Panel) -> Axes:
     figure = new_figure(*panel.size, layout=None)
-    place(figure, panel, 0, 0, with_title=False)
+    place(figure, panel, 0, 0)
     return figure.axes[0]
 
 

@@ -21,7 +21,7 @@ def plots(records: list[dict[str, Any]]) -> list[Plot]:
 
 def draw(panel: Panel) -> Axes:
     figure = new_figure(*panel.size, layout=None)
-    place(figure, panel, 0, 0, with_title=False)
+    place(figure, panel, 0, 0)
     return figure.axes[0]
 
 

@@ -18,7 +18,7 @@ OF_LABELS = Scale("known labels", "labels known, %", "mAP, %", is_log=False)
 def _draw(curves: dict[str, list[Dot]], scale: Scale = BY_SHOTS) -> Axes:
     panel = curve_panel("a set", curves, styles(list(curves)), scale)
     figure = new_figure(*panel.size, layout=None)
-    place(figure, panel, 0, 0, with_title=False)
+    place(figure, panel, 0, 0)
     return figure.axes[0]
 
 

@@ -31,7 +31,7 @@ def test_a_panel_says_what_its_bins_hold() -> None:
 
 def test_dots_stand_where_the_bins_are_and_bars_count_them() -> None:
     figure = new_figure(4, 5, layout=None)
-    place(figure, reliability_panel(plot()), 0.0, 0.0, with_title=False)
+    place(figure, reliability_panel(plot()), 0.0, 0.0)
     (axes,) = figure.axes
     diagonal, dots = axes.get_lines()
     assert np.array_equal(diagonal.get_xdata(), diagonal.get_ydata())
@@ -45,7 +45,7 @@ def test_dots_stand_where_the_bins_are_and_bars_count_them() -> None:
 @pytest.mark.parametrize("named", [True, False])
 def test_only_a_panel_at_the_left_names_its_vertical_axes(named: bool) -> None:
     figure = new_figure(4, 5, layout=None)
-    place(figure, reliability_panel(plot(), named), 0.0, 0.0, with_title=False)
+    place(figure, reliability_panel(plot(), named), 0.0, 0.0)
     (axes,) = figure.axes
     (below,) = axes.child_axes
     assert [bool(one.get_ylabel()) for one in (axes, below)] == [named, named]
@@ -60,7 +60,7 @@ def test_the_panels_of_the_left_column_name_their_axes(tmp_path: Path) -> None:
 def test_empty_bins_have_no_dot() -> None:
     few = ReliabilityPlot("one", "given", reliability(np.array([[0.31, 0.32]]), np.array([[1, 0]])))
     figure = new_figure(4, 5, layout=None)
-    place(figure, reliability_panel(few), 0.0, 0.0, with_title=False)
+    place(figure, reliability_panel(few), 0.0, 0.0)
     assert len(figure.axes[0].get_lines()[1].get_xdata()) == 1
 
 

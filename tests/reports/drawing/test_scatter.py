@@ -12,7 +12,7 @@ from clipprompt.reports.drawing.panel import place, styles
 def _draw(*spots: Spot) -> Axes:
     panel = scatter_panel("average", spots, styles([spot.method for spot in spots]))
     figure = new_figure(*panel.size, layout=None)
-    place(figure, panel, 0, 0, with_title=False)
+    place(figure, panel, 0, 0)
     return figure.axes[0]
 
 
