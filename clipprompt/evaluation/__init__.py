@@ -1,1 +1,1 @@
-"""Numbers about learners: metrics, and protocols that yield records."""
+"""Numbers about learners: scores, metrics, records; what protocols run, what their jobs measure, ensembles."""
