@@ -11,10 +11,10 @@ demo: .venv/installed
 	$(BIN)/clipprompt demo
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal
 
 test-fast: .venv/installed
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist worksteal -m "not slow"
 
 lint: .venv/installed
 	$(BIN)/ruff check --quiet .

@@ -24,7 +24,8 @@ SLOW = pytest.mark.slow
 
 
 def results(folder: Path) -> int:
-    return len(list(folder.rglob("results.jsonl")))
+    """Complete runs: ``job.json`` comes last, and a kill may fall between the two."""
+    return sum((path.parent / "job.json").exists() for path in folder.rglob("results.jsonl"))
 
 
 def learning(folder: Path) -> list[Path]:
