@@ -79,6 +79,9 @@ class DataConfig(_Section):
     class_split: int = Field(default=0, ge=0, description="0 = base and novel classes of papers, else a seed of others")
     images: str | None = Field(default=None, description="folder of the pictures, where it is not the data's own")
     n_images: int = Field(default=500, gt=0, description="for mini, how many scenes are drawn")
+    with_val: bool = Field(
+        default=False, description="learn from a set's part val too, once the settings are chosen on it"
+    )
     skip_missing: bool = Field(default=False, description="leave out pictures whose file is missing")
     validation: str | None = Field(
         default=None, description="labelled images to select an epoch by; none = a part held out of the training images"
@@ -100,12 +103,13 @@ class DataConfig(_Section):
 
 
 class TrainConfig(_Section):
-    """The optimisation: SGD with momentum, cosine schedule, warm-up."""
+    """The optimisation: SGD with momentum or AdamW, cosine schedule, warm-up."""
 
     epochs: int = Field(
         default=20, ge=0, description="passes over the data; 0 keeps the prompts as they start (a control)"
     )
     batch_size: int = Field(default=512, gt=0, description="captions or images per step")
+    optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="SGD with momentum, or AdamW")
     lr: float = Field(default=1e-4, gt=0, le=1e6, description="learning rate at the start of the cosine")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD")
     weight_decay: float = Field(default=5e-4, ge=0, description="of SGD, on the prompts")

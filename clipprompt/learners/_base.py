@@ -55,7 +55,19 @@ class CaptionFeatures(NamedTuple):
     lengths: Tensor
 
 
-Features = ImageFeatures | CaptionFeatures
+class ImageStates(NamedTuple):
+    """What a part of the frozen image tower says of a batch, where a learner goes on from within it.
+
+    Attributes:
+        values: (B, tokens, W) that enter a layer, or (B, W) that are pooled.
+        grid: rows and columns of places in the image.
+    """
+
+    values: Tensor
+    grid: tuple[int, int]
+
+
+Features = ImageFeatures | CaptionFeatures | ImageStates
 
 # Of a class name, as ImageNet's readers append it. \S: a name that is nothing else is said as it is.
 _SYNSET = re.compile(r"(?<=\S) \[n\d{8}\]$")
@@ -81,6 +93,10 @@ class Learner(nn.Module, ABC):
         branch: what ``logits_from`` answers with; other than ``global``, it reads the places of an image.
         image_side_is_frozen: image features can be computed once; with some learners an option decides. One of which
             this is not true overrides ``encode_images``, with gradients; whoever has only images calls it itself.
+        frozen_part: where ``encode_images`` gives ``ImageStates``, the name of what they are, such as ``pooled`` or
+            ``before-11``: equal of all learners of this backbone with the same name, without gradients, and so computed
+            once. None where there is no such part.
+        reads_training_set: has ``take_training_set``, which training calls before the first step, with epochs or none.
         reads_places: its image features have places; without, they are not computed.
         places_as_pooled: places are read as the attention pool sees them, the mean over them in front as one more, and
             positions added (DualCoOp); otherwise each place alone, without positions.
@@ -97,6 +113,8 @@ class Learner(nn.Module, ABC):
     trains_on_both: ClassVar[bool] = False
     branch: ClassVar[Literal["global", "local", "merged"]] = "global"
     image_side_is_frozen: bool = True
+    frozen_part: str | None = None
+    reads_training_set: ClassVar[bool] = False
     reads_places: ClassVar[bool] = False
     places_as_pooled: ClassVar[bool] = False
     text_side_sees_the_image: ClassVar[bool] = False
@@ -259,6 +277,8 @@ def global_cosines(features: Features, text: Tensor) -> Tensor:
     """Cosines (B, C) of the image's own feature, or of the caption's end token."""
     if isinstance(features, ImageFeatures):
         return features.global_ @ text.T
+    if isinstance(features, ImageStates):
+        raise TypeError("states within the image tower have no cosines with texts")
     ends = features.lengths.cumsum(0) - 1
     return features.tokens[ends] @ text.T
 

@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from clipprompt.learners._base import CaptionFeatures, Features, ImageFeatures, Learner, global_cosines
+from clipprompt.learners._base import CaptionFeatures, Features, ImageFeatures, ImageStates, Learner, global_cosines
 
 
 class BranchLogits(NamedTuple):
@@ -106,6 +106,8 @@ def _part_cosines(features: Features, text: Tensor) -> tuple[Tensor, Tensor | No
     """Cosines (B, parts, C), and where there is only padding."""
     if isinstance(features, ImageFeatures):
         return features.local @ text.T, None
+    if isinstance(features, ImageStates):
+        raise TypeError("states within the image tower have no cosines with texts")
     return _pad(features, features.tokens @ text.T)
 
 
