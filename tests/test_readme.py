@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 
 from clipprompt.learners import DenseLearner, load_learner
+from tests.command_server import CommandServer
 from tests.datasets.classification.archives import fill_hub, hub_archive
 from tests.datasets.miniatures import make_coco
 from tests.sharing.hub_stand_in import run_hub
@@ -76,19 +77,13 @@ def finished(folder: Path) -> Path:
     with run_hub() as hub:
         fill_hub(hub, {"caltech-101.zip": hub_archive("caltech101", folder / "archive")})
         environment = {**os.environ, "HF_ENDPOINT": hub.endpoint, "HF_TOKEN": "", "no_proxy": "127.0.0.1"}
-        for command in commands:
-            words = _as_tested(command)
-            done = subprocess.run(
-                [sys.executable, "-m", "clipprompt", *words],
-                cwd=folder,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, f"{command}\n{done.stderr}"
-            output = [words[i + 1] for i, word in enumerate(words) if word in ("-o", "--to")]
-            assert done.stdout.strip() or (folder / output[0]).stat().st_size, command
+        with CommandServer(folder, environment) as server:
+            for command in commands:
+                words = _as_tested(command)
+                code, stdout, stderr = server.run(words)
+                assert code == 0, f"{command}\n{stderr}"
+                output = [words[i + 1] for i, word in enumerate(words) if word in ("-o", "--to")]
+                assert stdout.strip() or (folder / output[0]).stat().st_size, command
     return folder
 
 

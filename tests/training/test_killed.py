@@ -86,7 +86,7 @@ def test_killed_at_random_moments_it_ends_bit_identical(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(10, 20))
+@pytest.mark.parametrize("seed", range(10, 15))
 def test_killed_many_times_it_ends_bit_identical(
     seed: int, settings: list[str], whole: tuple[Path, float], tmp_path: Path
 ) -> None:

@@ -104,7 +104,7 @@ def test_killed_all_along_the_way_it_ends_bit_identical(
         exitcode = process.exitcode or 0
         assert finish(folder, settings, method) == 0
         assert_same_run(whole, folder)
-        kill_at += 7
+        kill_at += 11
     assert kill_at > 30
 
 
