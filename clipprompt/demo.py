@@ -167,7 +167,7 @@ def _encode(learner: Learner, pictures: MultiLabelImages) -> ImageFeatures:
     parts = []
     for start in range(0, len(pictures), 100):
         batch = range(start, min(start + 100, len(pictures)))
-        parts.append(learner.encode_images(torch.stack([transform(pictures[i]) for i in batch])))
+        parts.append(learner.frozen_features(torch.stack([transform(pictures[i]) for i in batch])))
     return ImageFeatures(torch.cat([part.global_ for part in parts]), torch.cat([part.local for part in parts]))
 
 

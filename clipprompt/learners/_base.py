@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -101,6 +101,8 @@ class Learner(nn.Module, ABC):
         places_as_pooled: places are read as the attention pool sees them, the mean over them in front as one more, and
             positions added (DualCoOp); otherwise each place alone, without positions.
         text_side_sees_the_image: each image has class features of its own, so no one classifier stands for the prompt.
+        has_text_features: class names go through the text tower, so that any can be asked for; without it, a head
+            answers for the classes that it was trained for.
         loss_is_a_sum: over the samples of a batch; otherwise it is their mean. Processes that share a batch need it.
         backbone: the shared frozen CLIP.
         options: the options in force.
@@ -118,6 +120,7 @@ class Learner(nn.Module, ABC):
     reads_places: ClassVar[bool] = False
     places_as_pooled: ClassVar[bool] = False
     text_side_sees_the_image: ClassVar[bool] = False
+    has_text_features: ClassVar[bool] = True
     loss_is_a_sum: ClassVar[bool] = False
 
     def __init__(self, backbone: Backbone, options: LearnerOptions, generator: torch.Generator, n_classes: int) -> None:
@@ -140,6 +143,11 @@ class Learner(nn.Module, ABC):
     def name(self) -> str:
         """The learner's file name, which is its name everywhere."""
         return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that are learnt, and saved."""
+        return sum(parameter.numel() for parameter in self.parameters())
 
     def set_classes(self, classnames: Sequence[str]) -> None:
         """Takes other class names with the same prompt; nothing is trained again.
@@ -181,8 +189,12 @@ class Learner(nn.Module, ABC):
         features = self.text_features()
         return features if features.dim() == 2 else features[0]
 
-    def encode_images(self, images: Tensor) -> ImageFeatures:
-        """The frozen part for images (B, 3, H, W), as the backbone's transform makes them."""
+    def encode_images(self, images: Tensor) -> ImageFeatures | ImageStates:
+        """What the learnt part starts from, for images (B, 3, H, W) as the backbone's transform makes them."""
+        return self.frozen_features(images)
+
+    def frozen_features(self, images: Tensor) -> ImageFeatures:
+        """The features (B, E) of the frozen image tower, and its places where the learner reads them."""
         with torch.no_grad():
             return self.features_from(self.backbone.vision.trunk(images.to(self.backbone.device)))
 
@@ -239,6 +251,14 @@ class Learner(nn.Module, ABC):
         features = self.encode_captions(inputs) if of_captions else self.encode_images(inputs)
         return self.loss_from(features, labels.to(self.backbone.device))
 
+    def take_training_set(self, batches: Iterable[tuple[Features, Tensor]]) -> None:
+        """Called by training before the first step where ``reads_training_set``, also where it goes on or has no epoch.
+
+        Args:
+            batches: all pictures to learn from, once, in their own order and not augmented: what ``encode_images``
+                gives, and multi-hot labels (B, C).
+        """
+
     def end_epoch(self, epoch: int, n_epochs: int) -> None:
         """Called by training after each epoch, counted from 0, for learners that average over epochs."""
 
@@ -252,6 +272,10 @@ class Learner(nn.Module, ABC):
             UserError: if the folder cannot be written to.
         """
         write_prompt(self, Path(folder))
+
+    def kept_state(self) -> dict[str, Tensor]:
+        """What ``save`` writes, by parameter: the whole ``state_dict``, of a head the rows of its present classes."""
+        return dict(self.state_dict())
 
     @abstractmethod
     def _embed_classes(self, names: list[str]) -> None:

@@ -37,7 +37,7 @@ _LIBRARIES = ("clipprompt", "torch", "open_clip_torch")
 
 def write_prompt(learner: Learner, folder: Path) -> None:
     """Writes ``prompt.safetensors`` and then ``prompt.json``, so that a described prompt is a whole one."""
-    tensors = {key: value.detach().cpu().contiguous() for key, value in learner.state_dict().items()}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in learner.kept_state().items()}
     write_tensors(folder / WEIGHTS, tensors)
     write_json(folder / DESCRIPTION, describe(learner))
 

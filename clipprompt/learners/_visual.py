@@ -37,7 +37,7 @@ class VisualPromptLearner(Learner):
     def encode_images(self, images: Tensor) -> ImageFeatures:
         """Image features with the prompts, and with gradients; without prompts the frozen ones."""
         if self.visual_ctx is None:
-            return super().encode_images(images)
+            return self.frozen_features(images)
         return encode_prompted_images(self.backbone, images, self.visual_ctx, self.deep_visual_ctx)
 
 

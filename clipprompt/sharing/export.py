@@ -149,4 +149,4 @@ def _pools_as_clip(learner: Learner) -> bool:
     size = learner.backbone.image_size
     image = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     plain = F.normalize(learner.backbone.encode_image(image), dim=-1)
-    return bool((plain - learner.encode_images(image).global_).abs().max() < _EXACT)
+    return bool((plain - learner.frozen_features(image).global_).abs().max() < _EXACT)

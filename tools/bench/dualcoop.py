@@ -52,7 +52,7 @@ def make_fresh(name: str, class_specific: bool) -> Callable[[], object]:
 def make_cached(name: str, class_specific: bool) -> Callable[[], object]:
     """The learner on regions that were computed once."""
     learner, images, labels = _setting(name, class_specific)
-    whole, regions, _ = learner.encode_images(images)
+    whole, regions, _ = learner.frozen_features(images)
     kept = whole.half(), regions.half()
     return lambda: learner.loss_from(ImageFeatures(*(part.float() for part in kept)), labels).backward()
 
