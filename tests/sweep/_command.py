@@ -67,6 +67,7 @@ class Sweep:
 
 def _run(folder: str, arguments: tuple[str, ...]) -> None:
     torch.set_num_threads(1)
+    os.environ["COLUMNS"] = "80"  # the server may have started in a test of another width
     os.chdir(folder)
     for descriptor, name in ((1, "stdout.txt"), (2, "stderr.txt")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), descriptor)

@@ -29,7 +29,7 @@ pytest.importorskip("ray")
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "80"}
     environment.pop("RAY_ADDRESS", None)
     line = [sys.executable, "-m", "clipprompt", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
