@@ -17,6 +17,10 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class NotFiniteError(UserError):
+    """Settings with which a training, or what it has learnt, gives no finite numbers: of several, others may do."""
+
+
 E = TypeVar("E", bound=UserError)
 
 

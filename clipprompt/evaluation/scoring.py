@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from clipprompt.datasets import MultiLabelImages, open_image
-from clipprompt.errors import UserError
+from clipprompt.errors import NotFiniteError, UserError
 from clipprompt.features.image_cache import ImageCache
 from clipprompt.features.image_rows import ImageRows
 from clipprompt.features.images import (
@@ -214,4 +214,4 @@ def _check_finite(what: str, scores: FloatMatrix, dataset: MultiLabelImages) -> 
     if len(wrong):
         row, column = wrong[0]
         pair = f"image {dataset.ids[row]}, class {dataset.classnames[column]!r}"
-        raise UserError(f"{what}: the score of {pair} is {scores[row, column]}; try --precision fp32")
+        raise NotFiniteError(f"{what}: the score of {pair} is {scores[row, column]}; try --precision fp32")
