@@ -68,6 +68,9 @@ class DataConfig(_Section):
     shots: int | None = Field(
         default=None, gt=0, description="pictures of each class that are drawn to learn from; none = all of them"
     )
+    share: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="part of the pictures of each class that is drawn to learn from; none = all of them"
+    )
     known: Annotated[float, Field(gt=0, le=1)] | Literal["single-positive"] | None = Field(
         default=None,
         description="labels that the seed leaves known: a share such as 0.1, or single-positive; none = all of them",
@@ -112,11 +115,14 @@ class TrainConfig(_Section):
     optimizer: Literal["sgd", "adamw"] = Field(default="sgd", description="SGD with momentum, or AdamW")
     lr: float = Field(default=1e-4, gt=0, le=1e6, description="learning rate at the start of the cosine")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD")
-    weight_decay: float = Field(default=5e-4, ge=0, description="of SGD, on the prompts")
+    weight_decay: float = Field(default=5e-4, ge=0, description="on what is learnt")
     warmup: Literal["constant", "linear"] = Field(default="constant", description="shape of the warm-up")
     warmup_epochs: int = Field(default=1, ge=0, description="epochs before the cosine starts")
     warmup_lr: float = Field(
         default=1e-5, gt=0, le=1e6, description="learning rate of a constant warm-up, first one of a linear"
+    )
+    cosine: Literal["run", "rest"] = Field(
+        default="run", description="length of the cosine: of the whole run, or of what the warm-up leaves of it"
     )
     seed: int = Field(
         default=1, ge=0, lt=2**31, description="of drawn shots, the prompts' start, batches and the validation split"

@@ -32,7 +32,7 @@ class Keeper:
         Args:
             folder: the run folder.
             learner: whose prompts are kept.
-            optimizer: whose momentum is kept.
+            optimizer: whose state is kept.
             scaler: whose scale is kept.
             writes: whether this process saves; otherwise it only reads.
         """

@@ -1,8 +1,8 @@
-"""Where a run stands: prompts, momentum, position. One safetensors file, replaced as a whole; never a pickle.
+"""Where a run stands: prompts, optimiser, position. One safetensors file, replaced as a whole; never a pickle.
 
-Tensors are named ``prompt/NAME``, ``momentum/NAME``, ``gathered/NAME`` for what a learner carries from epoch to epoch
-and, when epochs are selected by validation, ``best/NAME``. The numbers beside them are JSON in the file's own header,
-so that both always belong together.
+Tensors are named ``prompt/NAME``; ``momentum/NAME`` of SGD, or ``mean/NAME``, ``square/NAME`` and ``count/NAME`` of
+AdamW; ``gathered/NAME`` for what a learner carries from epoch to epoch and, when epochs are selected by validation,
+``best/NAME``. The numbers beside them are JSON in the file's own header, so that both always belong together.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from clipprompt.files import replace_file
 from clipprompt.learners import Learner
 
 _HEADER = "clipprompt"
-_GROUPS = ("prompt", "momentum", "gathered", "best")
+# What an optimiser keeps of a parameter, and what torch calls it.
+_STATE = {"momentum": "momentum_buffer", "mean": "exp_avg", "square": "exp_avg_sq", "count": "step"}
+_GROUPS = ("prompt", *_STATE, "gathered", "best")
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,14 @@ class Position:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A position with its tensors, each by the parameter's name."""
+    """A position with its tensors, each by the parameter's name; ``mean``, ``square`` and ``count`` are AdamW's."""
 
     position: Position
     prompt: dict[str, Tensor]
     momentum: dict[str, Tensor] = field(default_factory=dict)
+    mean: dict[str, Tensor] = field(default_factory=dict)
+    square: dict[str, Tensor] = field(default_factory=dict)
+    count: dict[str, Tensor] = field(default_factory=dict)
     gathered: dict[str, Tensor] = field(default_factory=dict)
     best: dict[str, Tensor] = field(default_factory=dict)
 
@@ -68,17 +73,21 @@ class Checkpoint:
 def take_checkpoint(
     position: Position, learner: Learner, optimizer: torch.optim.Optimizer, best: Mapping[str, Tensor]
 ) -> Checkpoint:
-    """Collects the state of a run. A parameter that never had a gradient has no momentum."""
-    momentum = {
-        name: optimizer.state[parameter]["momentum_buffer"]
-        for name, parameter in learner.named_parameters()
-        if optimizer.state.get(parameter, {}).get("momentum_buffer") is not None
+    """Collects the state of a run. Of a parameter that never had a gradient an optimiser keeps nothing."""
+    parameters: dict[str, Tensor] = dict(learner.named_parameters())
+    state = {
+        group: {
+            name: optimizer.state[parameter][key]
+            for name, parameter in parameters.items()
+            if optimizer.state.get(parameter, {}).get(key) is not None
+        }
+        for group, key in _STATE.items()
     }
-    return Checkpoint(position, dict(learner.named_parameters()), momentum, dict(learner.gathered), dict(best))
+    return Checkpoint(position, parameters, **state, gathered=dict(learner.gathered), best=dict(best))
 
 
 def restore_checkpoint(checkpoint: Checkpoint, learner: Learner, optimizer: torch.optim.Optimizer) -> None:
-    """Puts prompts, momentum and what the learner gathered back, bit by bit.
+    """Puts prompts, the optimiser's state and what the learner gathered back, bit by bit.
 
     Raises:
         UserError: if the checkpoint's parameters are not this learner's.
@@ -91,8 +100,11 @@ def restore_checkpoint(checkpoint: Checkpoint, learner: Learner, optimizer: torc
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(checkpoint.prompt[name])
-            if name in checkpoint.momentum:
-                optimizer.state[parameter]["momentum_buffer"] = checkpoint.momentum[name].to(parameter.device).clone()
+            for group, key in _STATE.items():
+                if name in (kept := getattr(checkpoint, group)):
+                    # torch leaves the count of steps on the CPU.
+                    device = torch.device("cpu") if group == "count" else parameter.device
+                    optimizer.state[parameter][key] = kept[name].to(device).clone()
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:

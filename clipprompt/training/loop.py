@@ -2,13 +2,14 @@
 
     for every epoch:   lr = schedule(epoch)
       for every batch: loss = learner.loss_from(features, labels)  where features are cached
-                       loss = learner.loss(images, labels)         where each view is fresh; then an SGD step
+                       loss = learner.loss(images, labels)         where each view is fresh; then a step of SGD or AdamW
       validation score -> metrics.jsonl -> checkpoint
 
 Cut off anywhere and gone on with, it gives the same numbers bit by bit on a CPU: the order of the batches depends on
-the seed and the epoch, and a checkpoint holds the prompts, the momentum, the loss scale and the place within the epoch.
-What comes close, but not to the last bit: a GPU, some of whose sums have no fixed order, and several processes beside
-one (they add up a batch in another order; several processes beside as many are bit by bit the same on a CPU).
+the seed and the epoch, and a checkpoint holds the prompts, the optimiser's state, the loss scale and the place within
+the epoch. What comes close, but not to the last bit: a GPU, some of whose sums have no fixed order, and several
+processes beside one (they add up a batch in another order; several processes beside as many are bit by bit the same on
+a CPU).
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clipprompt.config import TrainConfig
-from clipprompt.errors import UserError
+from clipprompt.errors import NotFiniteError, UserError
 from clipprompt.learners import Learner
 from clipprompt.progress import progress
 from clipprompt.stopping import InterruptedRunError, StopRequest
@@ -119,14 +120,12 @@ class Session:
         self.stop, self.team = stop or StopRequest(), team or Team.join(learner.backbone.device)
         self.share = Share(self.team.rank, self.team.size)
         self.parameters = list(learner.parameters())
-        self.sgd = torch.optim.SGD(
-            self.parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
-        )
+        self.optimizer = _optimizer(self.parameters, config)
         self.scaler = LossScaler(learner.backbone.precision, learner.backbone.device)
         if config.compile:
             learner.backbone.compile()
         self.folder = folder if self.team.is_first else None  # the others write nothing
-        self.keeper = Keeper(folder, learner, self.sgd, self.scaler, writes=self.team.is_first)
+        self.keeper = Keeper(folder, learner, self.optimizer, self.scaler, writes=self.team.is_first)
         self.position = self.keeper.resume(run)
 
     def run(self) -> TrainResult:
@@ -148,7 +147,7 @@ class Session:
 
     def run_epoch(self, epoch: int, log: MetricsLog | None) -> Iterator[float]:
         """Steps through the rest of an epoch, yielding each loss."""
-        for group in self.sgd.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(epoch, self.config)
         saved = clock = time.monotonic()
         start = self.position.batch
@@ -175,7 +174,7 @@ class Session:
 
     def step(self, inputs: Any, labels: Tensor) -> float:
         """One optimiser step on this process's share of a batch; returns the whole batch's loss before it."""
-        self.sgd.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         value = 0.0
         if len(labels):
             loss = (self.learner.loss_from if self.data.is_encoded else self.learner.loss)(inputs, labels)
@@ -184,7 +183,7 @@ class Session:
         value = self.team.combine(self.parameters, value, len(labels), self.learner.loss_is_a_sum)
         if not math.isfinite(value):
             raise self.diverged(f"the loss is {value}")
-        if not self.scaler.step(self.sgd):
+        if not self.scaler.step(self.optimizer):
             raise self.diverged("gradients are not finite, whatever the loss is scaled by,")
         if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
             raise self.diverged("a prompt is not finite after the step")
@@ -215,8 +214,16 @@ class Session:
         if log is not None and self.config.log_steps and self.position.step % self.config.log_steps == 0:
             log.write(step=self.position.step, step_loss=loss)
 
-    def diverged(self, what: str) -> UserError:
+    def diverged(self, what: str) -> NotFiniteError:
         """The error that says where, and what is left."""
         p = self.position
         place = f"step {p.step + 1} (epoch {p.epoch + 1}, batch {p.batch + 1})"
-        return UserError(f"{what} at {place}: lower train.lr, now {self.sgd.param_groups[0]['lr']:g}{self.keeper}")
+        return NotFiniteError(
+            f"{what} at {place}: lower train.lr, now {self.optimizer.param_groups[0]['lr']:g}{self.keeper}"
+        )
+
+
+def _optimizer(parameters: Sequence[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
+    if config.optimizer == "adamw":  # Loshchilov and Hutter, arXiv 1711.05101; torch's betas and epsilon
+        return torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    return torch.optim.SGD(parameters, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)

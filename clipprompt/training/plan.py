@@ -28,7 +28,7 @@ from clipprompt.training.both import CaptionsAndPictures, in_turn, without_selec
 from clipprompt.training.data import FeatureData, Share, TrainingData, count_batches
 from clipprompt.training.labelled_images import LabelledImages
 from clipprompt.training.loop import Session
-from clipprompt.training.run import build_learner, check_request, load_source
+from clipprompt.training.run import build_learner, check_request, give_training_set, load_source
 from clipprompt.training.run_folder import RunFolder
 from clipprompt.training.seen_pictures import describe_views
 from clipprompt.training.source import Prepared, Source
@@ -116,7 +116,7 @@ def plan_run(config: RunConfig) -> Plan:
         raise UserError("there is nothing to plan: train.epochs=0 trains nothing")
     source = load_source(config)
     learner = build_learner(config, source.classnames)
-    if not list(learner.parameters()):
+    if not list(learner.parameters()) and not learner.reads_training_set:
         raise UserError(f"there is nothing to plan: {learner.name} has no parameters to train")
     device = learner.backbone.device
     if device.type == "cuda":
@@ -140,6 +140,7 @@ class _Part(NamedTuple):
 
 def _measure(config: RunConfig, source: Source, learner: Learner, folder: Path) -> Plan:
     parts, prepared = _prepare(config, source, learner, RunFolder(folder / "run"))
+    give_training_set(learner, prepared.data, config.train.batch_size)
     steps, waits = _measure_steps(learner, prepared.data, config)
     learner.save(folder / "prompt")
     cache_size = sum(part.cache_size for part in parts)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from clipprompt.backbone import Backbone, load_backbone
-from clipprompt.config import RunConfig
+from clipprompt.config import RunConfig, TrainConfig
 from clipprompt.errors import UserError
 from clipprompt.features.cache import remove_cache
 from clipprompt.learners import Learner, create_learner, learner_class
@@ -20,6 +20,7 @@ from clipprompt.training._device import claim_device
 from clipprompt.training._processes import is_first, n_started, quiet_unless_first, run_in_processes
 from clipprompt.training._team import Team
 from clipprompt.training.both import learn_together
+from clipprompt.training.data import TrainingData
 from clipprompt.training.labelled_images import load_labelled_images
 from clipprompt.training.loop import TrainResult, train
 from clipprompt.training.run_folder import RunFolder, config_hash, open_run
@@ -106,7 +107,7 @@ def _run(
     run.claim(config)
     run.log(_describe_machine(learner))
     result, skipped = TrainResult(0, 0), tuple[str, ...]()
-    if config.train.epochs > 0:
+    if config.train.epochs > 0 or learner.reads_training_set:
         if run.checkpoint.exists():
             tell(f"Going on with {run.path}")
         team = Team.join(learner.backbone.device, config.train.devices)
@@ -115,6 +116,7 @@ def _run(
             data, validation, skipped = source.prepare(
                 learner, cached, run, tell, lambda: stop.raise_if_asked("stopped before the first step")
             )
+        give_training_set(learner, data, config.train.batch_size)
         result = train(
             learner,
             data,
@@ -131,6 +133,13 @@ def _run(
     kept = f"epoch {result.epoch}" if result.epoch else "untrained prompts"
     tell(f"Done: {kept}, {result.steps} steps, in {run.path}")
     return RunResult(**vars(result), skipped=skipped)
+
+
+def give_training_set(learner: Learner, data: TrainingData, batch_size: int) -> None:
+    """Shows a learner that reads all of it before the first step what it will learn from."""
+    if learner.reads_training_set:
+        batches = data.in_order(batch_size)
+        learner.take_training_set((x if data.is_encoded else learner.encode_images(x), labels) for x, labels in batches)
 
 
 def _shared_by(n_processes: int, config: RunConfig) -> RunConfig:
@@ -184,6 +193,11 @@ def check_request(config: RunConfig) -> None:
             captions = f"{method} learns from images, but {data.corpus} holds captions"
             mend = "give --dataset IMAGES" if data.dataset is None else "leave out --captions"
             _refuse(data.corpus is not None, f"{captions}: {mend}")
+    momentum = TrainConfig().momentum
+    _refuse(
+        train.optimizer == "adamw" and train.momentum != momentum,
+        f"train.momentum={train.momentum} is of SGD, and train.optimizer=adamw has none: leave it out",
+    )
     if data.corpus is not None and data.corpus != DRAWN:
         other = not data.corpus.endswith(".parquet") and not Path(data.corpus).is_file()
         _refuse(other, f"{method} learns from captions, but {data.corpus} is no corpus: {GIVE_CORPUS}")
@@ -191,6 +205,15 @@ def check_request(config: RunConfig) -> None:
         _check_of_captions(config)
         return
     _refuse(train.views > 1 and data.augment is None, f"train.views={train.views} are all the same with {_PLAIN}")
+    _refuse(
+        data.with_val and train.select != "last",
+        f"data.with_val=true learns from the part val, by which train.select={train.select} would choose: "
+        "take train.select=last",
+    )
+    _refuse(
+        data.share is not None and data.shots is not None,
+        f"data.share={data.share} and data.shots={data.shots} both say how many pictures of each class: leave out one",
+    )
     split = f"data.class_split={data.class_split}"
     _refuse(data.class_split > 0 and data.subset == "all", f"{split} has no use with all classes; add subset=base")
     _refuse(
@@ -200,7 +223,15 @@ def check_request(config: RunConfig) -> None:
 
 
 _PLAIN = "data.augment=none"
-_OF_PICTURES = {"shots": None, "known": None, "labels": None, "subset": "all", "validation": None}
+_OF_PICTURES: dict[str, object] = {
+    "shots": None,
+    "share": None,
+    "known": None,
+    "labels": None,
+    "subset": "all",
+    "with_val": False,
+    "validation": None,
+}
 
 
 def _check_of_captions(config: RunConfig) -> None:

@@ -39,6 +39,8 @@ _FREE = (
     "train.checkpoint_steps",
     "train.log_steps",
 )
+# Settings that came later, with what runs did that do not know them.
+_LATER = {"train.optimizer": "sgd", "train.cosine": "run", "data.with_val": False, "data.share": None}
 _FINGERPRINTS = ("backbone.fingerprint", "data.fingerprint")
 
 
@@ -106,8 +108,12 @@ class RunFolder:
 
 
 def compared_settings(config: RunConfig) -> dict[str, Any]:
-    """Everything that a run computes from: its settings, without where things lie and how often is saved."""
-    return {key: value for key, value in flat_config(config).items() if key not in _FREE}
+    """Everything that a run computes from: its settings, without where things lie and how often is saved.
+
+    A run from before a setting existed is the same as one now that leaves it as it is.
+    """
+    settings = flat_config(config).items()
+    return {key: v for key, v in settings if key not in _FREE and not (key in _LATER and v == _LATER[key])}
 
 
 def config_hash(config: RunConfig) -> str:

@@ -47,19 +47,19 @@ def see(
 
 
 def is_plain(learner: Learner, config: RunConfig) -> bool:
-    """Whether all pictures are encoded once, as evaluation sees them."""
-    return learner.image_side_is_frozen and config.data.augment is None
+    """Whether all pictures are encoded once, as evaluation sees them; without an epoch there is no view to take."""
+    return learner.image_side_is_frozen and (config.data.augment is None or config.train.epochs == 0)
 
 
 def is_encoded_once(learner: Learner, config: RunConfig) -> bool:
     """Whether features of the pictures are computed once: an image side that learns nothing, and a number of views."""
-    return learner.image_side_is_frozen and (config.train.views > 0 or config.data.augment is None)
+    return is_plain(learner, config) or (learner.image_side_is_frozen and config.train.views > 0)
 
 
 def describe_views(learner: Learner, config: RunConfig) -> str:
     """How the pictures are seen, for people."""
     once = is_encoded_once(learner, config)
-    if config.data.augment is None:
+    if config.data.augment is None or is_plain(learner, config):
         return "not augmented" + (", encoded once" if once else "")
     n_views = _n_views(config)
     views = f"{n_views} random view{'s' if n_views > 1 else ''} of each"

@@ -25,11 +25,15 @@ POSITION = Position(
 )
 
 
-def sgd(learner: Learner) -> torch.optim.SGD:
+def sgd(learner: Learner) -> torch.optim.Optimizer:
     return torch.optim.SGD(learner.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
 
 
-def steps(learner: Learner, optimizer: torch.optim.SGD, n: int) -> None:
+def adamw(learner: Learner) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(learner.parameters(), lr=0.1)
+
+
+def steps(learner: Learner, optimizer: torch.optim.Optimizer, n: int) -> None:
     for _ in range(n):
         optimizer.zero_grad()
         learner.class_features().square().sum(dim=1).sub(torch.arange(4)).exp().sum().backward()
@@ -48,16 +52,27 @@ def test_what_was_saved_is_read_back_bit_by_bit(learner: Learner, tmp_path: Path
     assert torch.equal(found.momentum["ctx"], optimizer.state[learner.ctx]["momentum_buffer"])
 
 
+def test_adamw_is_kept_under_names_of_its_own(learner: Learner, tmp_path: Path) -> None:
+    optimizer = adamw(learner)
+    steps(learner, optimizer, 2)
+    save_checkpoint(tmp_path / "last.safetensors", take_checkpoint(POSITION, learner, optimizer, {}))
+    found, state = load_checkpoint(tmp_path / "last.safetensors"), optimizer.state[learner.ctx]
+    assert found.momentum == {}
+    for group, key in (("mean", "exp_avg"), ("square", "exp_avg_sq"), ("count", "step")):
+        assert torch.equal(getattr(found, group)["ctx"], state[key])
+
+
+@pytest.mark.parametrize("make_optimizer", [sgd, adamw])
 def test_a_restored_optimiser_goes_on_with_the_same_numbers(
-    make_learner: Callable[..., Learner], tmp_path: Path
+    make_optimizer: Callable[[Learner], torch.optim.Optimizer], make_learner: Callable[..., Learner], tmp_path: Path
 ) -> None:
     whole, cut, resumed = make_learner(), make_learner(), make_learner(seed=99)
-    optimizer = sgd(whole)
+    optimizer = make_optimizer(whole)
     steps(whole, optimizer, 5)
-    optimizer = sgd(cut)
+    optimizer = make_optimizer(cut)
     steps(cut, optimizer, 3)
     save_checkpoint(tmp_path / "last.safetensors", take_checkpoint(POSITION, cut, optimizer, {}))
-    optimizer = sgd(resumed)
+    optimizer = make_optimizer(resumed)
     restore_checkpoint(load_checkpoint(tmp_path / "last.safetensors"), resumed, optimizer)
     steps(resumed, optimizer, 2)
     assert_identical(prompts(resumed), prompts(whole))

@@ -24,6 +24,7 @@ from tests.training.conftest import CAPTIONS, CLASSNAMES, CONFIG, LABELS, assert
 
 N_BATCHES = 2
 N_STEPS = CONFIG.epochs * N_BATCHES
+ADAMW = CONFIG.model_copy(update={"optimizer": "adamw", "lr": 0.01, "weight_decay": 0.05})
 
 
 class StopAfter(StopRequest):
@@ -103,15 +104,29 @@ def test_the_backbone_gets_no_gradient_and_global_random_state_stays(learner: Le
     assert all(p.grad is None for p in learner.backbone.model.parameters())
 
 
+def test_the_loop_is_plain_adamw_with_the_schedule(make_learner: Callable[..., Learner], data: FeatureData) -> None:
+    trained, expected = make_learner(), make_learner()
+    train(trained, data, ADAMW)
+    optimizer = torch.optim.AdamW(expected.parameters(), lr=1.0, weight_decay=0.05)
+    for epoch in range(ADAMW.epochs):
+        optimizer.param_groups[0]["lr"] = learning_rate(epoch, ADAMW)
+        for features, labels in data.batches(epoch, ADAMW.seed, ADAMW.batch_size):
+            optimizer.zero_grad()
+            expected.loss_from(features, labels).backward()
+            optimizer.step()
+    assert_identical(prompts(trained), prompts(expected))
+
+
+@pytest.mark.parametrize("config", [CONFIG, ADAMW], ids=["sgd", "adamw"])
 @pytest.mark.parametrize("n_steps", range(1, N_STEPS))
 def test_a_run_stopped_at_any_step_ends_bit_identical(
-    n_steps: int, make_learner: Callable[..., Learner], data: FeatureData, tmp_path: Path
+    n_steps: int, config: TrainConfig, make_learner: Callable[..., Learner], data: FeatureData, tmp_path: Path
 ) -> None:
     whole, cut, resumed = make_learner(), make_learner(), make_learner(seed=77)
-    train(whole, data, CONFIG, folder=tmp_path / "whole")
+    train(whole, data, config, folder=tmp_path / "whole")
     with pytest.raises(InterruptedRunError, match=f"batch {(n_steps - 1) % N_BATCHES + 1}"):
-        train(cut, data, CONFIG, folder=tmp_path / "cut", stop=StopAfter(n_steps - 1))
-    train(resumed, data, CONFIG, folder=tmp_path / "cut")
+        train(cut, data, config, folder=tmp_path / "cut", stop=StopAfter(n_steps - 1))
+    train(resumed, data, config, folder=tmp_path / "cut")
     assert_identical(prompts(whole), prompts(resumed))
     assert losses_of(tmp_path / "whole") == losses_of(tmp_path / "cut")
 

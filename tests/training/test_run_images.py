@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from open_clip.transform import image_transform
 
 from clipprompt.backbone import Backbone, ImageTransform
@@ -15,6 +16,8 @@ from clipprompt.config import DataConfig, RunConfig, load_config, read_config
 from clipprompt.errors import UserError
 from clipprompt.evaluation.rows import load_rows
 from clipprompt.learners import load_learner
+from clipprompt.learners.coop import CoOp
+from clipprompt.training import checkpoint
 from clipprompt.training._label_checks import is_single_label
 from clipprompt.training.data import FeatureData, split_by_class
 from clipprompt.training.image_data import ImageData
@@ -331,3 +334,37 @@ def test_the_fingerprint_of_scenes_is_that_of_their_numbers() -> None:
     runs = [RunConfig(method="coop", data=DataConfig(dataset="mini:val", n_images=n)) for n in (5, 5, 6)]
     marks = [load_labelled_images(run).fingerprint() for run in runs]
     assert marks[0] == marks[1] != marks[2]
+
+
+def test_a_learner_that_reads_the_training_set_is_shown_it_plain_before_the_first_step(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = list[Any]()
+    monkeypatch.setattr(CoOp, "reads_training_set", True)
+    monkeypatch.setattr(CoOp, "take_training_set", lambda _, batches: shown.extend(batches))
+    monkeypatch.setattr(CoOp, "loss_from", lambda self, *_: self.ctx.sum() * len(shown))
+    seen = list[torch.Tensor]()
+    for number, settings in enumerate([["epochs=0"], ["epochs=1"], ["epochs=1", "augment=none"]]):
+        shown.clear()
+        run_training(configure(*settings, "data.cache_dtype=float32"), tmp_path / str(number))
+        labels = torch.cat([labels for _, labels in shown]).argmax(dim=1).tolist()
+        assert labels == [number for number in range(len(CLASSNAMES)) for _ in range(4)]
+        seen.append(torch.cat([features.global_ for features, _ in shown]))
+    for features in seen[1:]:
+        torch.testing.assert_close(features, seen[0])
+
+
+def test_what_was_shown_before_is_shown_again_to_a_run_that_goes_on(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = list[str]()
+    monkeypatch.setattr(CoOp, "reads_training_set", True)
+    monkeypatch.setattr(CoOp, "take_training_set", lambda _, batches: calls.append(f"{len(list(batches))} batches"))
+    restore = checkpoint.restore_checkpoint
+    monkeypatch.setattr(
+        "clipprompt.training._keeper.restore_checkpoint", lambda *a: (calls.append("restored"), restore(*a))
+    )
+    monkeypatch.setattr(CoOp, "save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    for _ in range(2):
+        cut_short(configure("augment=none"), tmp_path / "run")
+    assert calls == ["3 batches", "3 batches", "restored"]

@@ -103,17 +103,19 @@ def test_steps_that_overflow_are_skipped_and_the_scale_is_halved(
 
 
 @pytest.mark.usefixtures("half_precision")
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_run_gone_on_with_has_the_scale_that_it_was_cut_off_with(
-    make_learner: MakeLearner, data: FeatureData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    optimizer: str, make_learner: MakeLearner, data: FeatureData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    config = CONFIG.model_copy(update={"optimizer": optimizer})
     whole, cut, resumed = make_learner(), make_learner(), make_learner(seed=77)
     for learner in (whole, cut, resumed):
         overflow_above(learner, 65536.0 / 2**3, monkeypatch)
-    train(whole, data, CONFIG)
-    train(cut, data, CONFIG.model_copy(update={"epochs": 1}), folder=tmp_path)
+    train(whole, data, config)
+    train(cut, data, config.model_copy(update={"epochs": 1}), folder=tmp_path)
     found = load_checkpoint(tmp_path / "checkpoints" / "last.safetensors").position
     assert (found.loss_scale, found.good_steps) == (65536.0 / 2**2, 0)
-    train(resumed, data, CONFIG, folder=tmp_path)
+    train(resumed, data, config, folder=tmp_path)
     assert_identical(prompts(whole), prompts(resumed))
 
 

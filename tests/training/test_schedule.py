@@ -35,3 +35,11 @@ def test_every_golden_schedule_is_covered_but_the_one_that_counts_the_warm_up_tw
 def test_a_run_shorter_than_its_warm_up_has_the_warm_up_rate() -> None:
     config = TrainConfig(epochs=1, lr=0.5, warmup_lr=1e-3)
     assert learning_rate(0, config) == 1e-3
+
+
+def test_a_cosine_over_the_rest_starts_at_the_full_rate_and_ends_near_zero() -> None:
+    config = TrainConfig(epochs=100, lr=2.0, warmup="linear", warmup_epochs=10, cosine="rest")
+    rates = [learning_rate(epoch, config) for epoch in range(100)]
+    assert rates[1:11] == pytest.approx([0.2 * epoch for epoch in range(1, 11)])
+    assert rates[55] == pytest.approx(1.0)
+    assert 0 < rates[99] < 1e-3
