@@ -7,11 +7,11 @@ from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor
 from torch.nn import functional as F
 
-from clipprompt.backbone._vision import Hidden, check_size, compute_dtype, resize_positions
-from clipprompt.errors import UserError
+from clipprompt.backbone._stages import StagesTower, Step, blocks_of
+from clipprompt.backbone._vision import Hidden, resize_positions
 
 
-class ResNetTower:
+class ResNetTower(StagesTower):
     """The convolutional tower of CLIP.
 
     The pool's single query is the mean over places, so only that row of the attention is computed. Dense features are
@@ -19,44 +19,22 @@ class ResNetTower:
     """
 
     patch_size = 32
-    n_layers = 0
     pools_with_positions = True
+    kind = "ModifiedResNet"
 
     def __init__(self, visual: ModifiedResNet) -> None:
         # Colours innermost: a quarter less time on a CPU. Values, names and shapes of the weights stay as they are.
         if visual.conv1.weight.device.type != "mps":
             visual.to(memory_format=torch.channels_last)
-        self._visual = visual
+        self.module = visual
         self._pool = visual.attnpool
+        stages = [(f"layer{i}", getattr(visual, f"layer{i}")) for i in range(1, 5)]
+        self._steps = [Step(visual.stem), *(step for named in stages for step in blocks_of(*named))]
         self.width: int = self._pool.c_proj.in_features
+        self.final_width = self.width
         self.embed_dim: int = visual.output_dim
         side = round((self._pool.positional_embedding.shape[0] - 1) ** 0.5)
         self._native = (side, side)
-
-    def trunk(self, images: Tensor, prompts: Tensor | None = None, deep: Tensor | None = None) -> Hidden:
-        """The last feature map as tokens.
-
-        Args:
-            images: (B, 3, H, W), H and W multiples of 32.
-            prompts: must be None: a convolution has no tokens to prompt.
-            deep: must be None.
-
-        Returns:
-            Hidden states (B, H/32 * W/32, W).
-
-        Raises:
-            UserError: if prompts are given, or the size does not fit.
-        """
-        if prompts is not None or deep is not None:
-            raise UserError("visual prompts need a transformer image tower; this backbone's is a ModifiedResNet")
-        grid = check_size(images, self.patch_size)
-        visual = self._visual
-        if visual.training:  # whoever holds the model may have called train(); its batch norms must not move
-            visual.eval()
-        x = visual.stem(images.to(compute_dtype(visual)))
-        for stage in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
-            x = stage(x)
-        return Hidden(x.flatten(2).transpose(1, 2), grid)
 
     def pool(self, hidden: Hidden, *, positional: bool = True) -> Tensor:
         """Attention pooling.
@@ -68,13 +46,7 @@ class ResNetTower:
         Returns:
             float32 (B, E).
         """
-        pool, states = self._pool, self._regions(hidden, positional)
-        queries, keys, values = (
-            layer(x).unflatten(-1, (pool.num_heads, -1)).transpose(1, 2)
-            for layer, x in ((pool.q_proj, states[:, :1]), (pool.k_proj, states), (pool.v_proj, states))
-        )
-        mixed = F.scaled_dot_product_attention(queries, keys, values)
-        pooled: Tensor = pool.c_proj(mixed.transpose(1, 2).flatten(1))
+        pooled: Tensor = self._pool.c_proj(self._mixed(hidden, positional))
         return pooled.float()
 
     def project(self, hidden: Hidden, *, positional: bool = False, mean_token: bool = False) -> Tensor:
@@ -91,6 +63,18 @@ class ResNetTower:
         states = self._regions(hidden, positional)[:, 0 if mean_token else 1 :]
         places: Tensor = self._pool.c_proj(self._pool.v_proj(states))
         return places.float()
+
+    def _final(self, hidden: Hidden) -> Tensor:
+        return self._mixed(hidden, positional=True)
+
+    def _mixed(self, hidden: Hidden, positional: bool) -> Tensor:
+        """What the mean of the places reads of them, (B, W)."""
+        pool, states = self._pool, self._regions(hidden, positional)
+        queries, keys, values = (
+            layer(x).unflatten(-1, (pool.num_heads, -1)).transpose(1, 2)
+            for layer, x in ((pool.q_proj, states[:, :1]), (pool.k_proj, states), (pool.v_proj, states))
+        )
+        return F.scaled_dot_product_attention(queries, keys, values).transpose(1, 2).flatten(1)
 
     def _regions(self, hidden: Hidden, positional: bool) -> Tensor:
         states = torch.cat([hidden.states.mean(dim=1, keepdim=True), hidden.states], dim=1)

@@ -22,6 +22,7 @@ from timm.models.eva import Eva
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from clipprompt.backbone._injection import Channels, embed_channels
 from clipprompt.backbone._vision import Hidden, compute_dtype, joint_size
 from clipprompt.backbone._walk import Layer, TransformerTower, alone
 from clipprompt.errors import UserError
@@ -43,19 +44,27 @@ class TimmViTTower(TransformerTower):
         if sides[0] != sides[1]:
             raise UserError(f"the image tower's patches are not square ({sides}), which is not supported")
         self._visual, self._trunk = visual, trunk
+        self.module = visual
         self._native_size = trunk.patch_embed.img_size
         self.width = trunk.embed_dim
         self.embed_dim = joint_size(visual)
         self.patch_size = sides[0]
         self.n_layers = len(trunk.blocks)
+        self.n_prefix = trunk.num_prefix_tokens
+        self.block_names = tuple(f"trunk.blocks.{i}" for i in range(self.n_layers))
+        self.final_width = trunk.num_features
+        self._has_class_token = trunk.cls_token is not None
         self._n_pooling = 1 if trunk.attn_pool is None else 0
 
-    def _embed(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+    def _embed(self, images: Tensor, grid: tuple[int, int], channels: Channels | None) -> Tensor:
         trunk, stem = self._trunk, self._trunk.patch_embed
         places = images.to(compute_dtype(self._visual))
         if isinstance(stem, HybridEmbed):
             places = stem.backbone(places)
-        places = stem.proj(places).flatten(2).transpose(1, 2)
+        places = stem.proj(places)
+        if channels is not None:
+            places = places + self._embed_channels(channels, places)
+        places = places.flatten(2).transpose(1, 2)
         if isinstance(stem, PatchEmbed):
             places = stem.norm(places)
         first = [token.expand(len(images), -1, -1) for token in (trunk.cls_token, trunk.reg_token) if token is not None]
@@ -78,28 +87,39 @@ class TimmViTTower(TransformerTower):
         angles = _rotations(rope, grid, n_prompts)
         return [partial(block, rope=angles) for block in self._trunk.blocks]
 
-    def _pool(self, hidden: Hidden) -> Tensor:
-        pooled: Tensor = self._visual.head(self._trunk.forward_head(self._last_states(hidden)))
-        return pooled
+    def _final(self, hidden: Hidden) -> Tensor:
+        own = slice(0, self._n_own(hidden))
+        feature: Tensor = self._trunk.forward_head(self._last_states(hidden, own), pre_logits=True)
+        return feature
+
+    def _mean(self, hidden: Hidden, span: slice) -> Tensor:
+        mean: Tensor = self._trunk.fc_norm(self._last_states(hidden, span).mean(dim=1))
+        return mean
 
     def _project(self, hidden: Hidden) -> Tensor:
-        trunk, first = self._trunk, self._trunk.num_prefix_tokens
-        own = slice(first, first + hidden.grid[0] * hidden.grid[1])
+        trunk, own = self._trunk, slice(self.n_prefix, self._n_own(hidden))
         if trunk.attn_pool is None:
             places = trunk.norm(alone(trunk.blocks[-1], hidden.states[:, own]))
         else:
-            places = alone(trunk.attn_pool, self._last_states(hidden)[:, own])
-        projected: Tensor = self._visual.head(trunk.head(trunk.fc_norm(places)))
+            places = alone(trunk.attn_pool, self._last_states(hidden, own))
+        return self._to_joint(trunk.fc_norm(places))
+
+    def _to_joint(self, states: Tensor) -> Tensor:
+        projected: Tensor = self._visual.head(self._trunk.head(states))
         return projected
 
-    def _last_states(self, hidden: Hidden) -> Tensor:
-        """The model's own tokens after all layers and the final norm."""
-        n_own = self._trunk.num_prefix_tokens + hidden.grid[0] * hidden.grid[1]
+    def _last_states(self, hidden: Hidden, span: slice) -> Tensor:
+        """Some tokens after all layers and the final norm."""
         states = hidden.states
         if self._n_pooling:
-            states = self._layers(hidden.grid, states.shape[1] - n_own)[-1](states)
-        normed: Tensor = self._trunk.norm(states[:, :n_own])
+            states = self._layers(hidden.grid, states.shape[1] - self._n_own(hidden))[-1](states)
+        normed: Tensor = self._trunk.norm(states[:, span])
         return normed
+
+    def _embed_channels(self, channels: Channels, places: Tensor) -> Tensor:
+        if isinstance(self._trunk.patch_embed, HybridEmbed):
+            raise UserError("prompts on channels need an image tower that embeds its patches at once, such as ViT-B-16")
+        return embed_channels(channels, places, self.patch_size)
 
 
 def _rope(trunk: VisionTransformer | Eva) -> RotaryEmbeddingCat | None:

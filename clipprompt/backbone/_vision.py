@@ -1,18 +1,25 @@
 r"""What every vision tower offers: a trunk with injection points, a pooled feature and dense features.
 
-images (B,3,H,W) --trunk(prompts)--> Hidden --pool-----> (B, E)     the image
-\--project--> (B, P, E)  its places, in the same joint space
+images (B,3,H,W) --trunk(injected)--> Hidden --final----> (B, W)     the image, for a head
+     \                             /       \--pool-----> (B, E)     the image, beside the texts
+      trunk_to --> Hidden --> trunk_from     \--project--> (B, P, E)  its places, in the same joint space
+        frozen, cacheable     learnt
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clipprompt.backbone._injection import Injected
 from clipprompt.errors import UserError
+
+Pool = Literal["own", "class", "image", "prompts", "all"]
+T = TypeVar("T")
 
 
 class Hidden(NamedTuple):
@@ -28,23 +35,66 @@ class Hidden(NamedTuple):
 
 
 class VisionTower(Protocol):
-    """A frozen image tower. All features are float32 and not normalised."""
+    """A frozen image tower. All features are float32 and not normalised.
+
+    Attributes:
+        width: W, of the last layer.
+        embed_dim: E, of the joint space.
+        final_width: of what ``final`` gives.
+        patch_size: pixels of a place's side.
+        n_layers: layers that take tokens; 0 where none do.
+        n_prefix: class and register tokens, behind which the places stand.
+        module: the frozen model; its ``named_parameters`` are the names that ``run_with`` takes.
+        pools_with_positions: whether ``pool`` differs with and without ``positional``.
+    """
 
     width: int
     embed_dim: int
+    final_width: int
     patch_size: int
     n_layers: int
+    n_prefix: int
+    module: nn.Module
     pools_with_positions: bool
-    """Whether ``pool`` differs with and without ``positional``."""
 
-    def trunk(self, images: Tensor, prompts: Tensor | None = None, deep: Tensor | None = None) -> Hidden:
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """The blocks' names in ``module``, in the order of the walk; ``layer`` of ``trunk_to`` counts them."""
+
+    @property
+    def layer_widths(self) -> tuple[int, ...]:
+        """The width of the tokens of each layer that takes some."""
+
+    def trunk(
+        self,
+        images: Tensor,
+        prompts: Tensor | None = None,
+        deep: Tensor | None = None,
+        *,
+        injected: Injected | None = None,
+    ) -> Hidden:
         """Everything up to the pooling layer, with optional prompt tokens (B or 1, n, W) and (J-1, n, W)."""
+
+    def trunk_to(self, images: Tensor, layer: int) -> Hidden:
+        """The states that enter a layer, with nothing injected."""
+
+    def trunk_from(self, hidden: Hidden, layer: int, injected: Injected | None = None) -> Hidden:
+        """The rest of the trunk."""
 
     def pool(self, hidden: Hidden, *, positional: bool = True) -> Tensor:
         """The image's own feature (B, E)."""
 
+    def final(self, hidden: Hidden, pool: Pool = "own") -> Tensor:
+        """The image's feature before the projection into the joint space (B, ``final_width``)."""
+
     def project(self, hidden: Hidden, *, positional: bool = False, mean_token: bool = False) -> Tensor:
         """The places' features (B, P, E), or (B, 1 + P, E) with the mean token first."""
+
+    def attention(self, images: Tensor, injected: Injected | None, layer: int) -> Tensor:
+        """How a layer's tokens attend (B, heads, L, L)."""
+
+    def run_with(self, weights: Mapping[str, Tensor], call: Callable[[], T]) -> T:
+        """Calls with other tensors as named parameters of ``module``."""
 
 
 def resize_positions(positions: Tensor, native: tuple[int, int], grid: tuple[int, int]) -> Tensor:

@@ -10,9 +10,12 @@ from open_clip.transformer import AttentionalPooler, VisionTransformer
 from torch import Tensor
 
 from clipprompt.backbone._blocks import check_blocks, run_block, run_value_path
+from clipprompt.backbone._injection import Channels, embed_channels
 from clipprompt.backbone._vision import Hidden, compute_dtype, resize_positions
 from clipprompt.backbone._walk import Layer, TransformerTower, alone
 from clipprompt.errors import UserError
+
+_CLASS = slice(0, 1)
 
 
 class ViTTower(TransformerTower):
@@ -27,18 +30,25 @@ class ViTTower(TransformerTower):
         check_blocks(visual.transformer.resblocks, "image")
         if visual.patch_size[0] != visual.patch_size[1]:
             raise UserError(f"the image tower's patches are not square ({visual.patch_size}), which is not supported")
-        self._visual = visual
+        self.module = self._visual = visual
         self._blocks = visual.transformer.resblocks
         self._native_size = visual.image_size
         self.width = visual.conv1.out_channels
         self.embed_dim = visual.output_dim
         self.patch_size = visual.patch_size[0]
         self.n_layers = len(self._blocks)
+        self.n_prefix = 1
+        self.block_names = tuple(f"transformer.resblocks.{i}" for i in range(self.n_layers))
+        self.final_width = visual.ln_post.normalized_shape[0]
+        self._has_class_token = True
         self._n_pooling = 1 if pooler is None else 0
 
-    def _embed(self, images: Tensor, grid: tuple[int, int]) -> Tensor:
+    def _embed(self, images: Tensor, grid: tuple[int, int], channels: Channels | None) -> Tensor:
         visual = self._visual
-        patches = visual.conv1(images.to(compute_dtype(self._visual))).flatten(2).transpose(1, 2)
+        places = visual.conv1(images.to(compute_dtype(self._visual)))
+        if channels is not None:
+            places = places + embed_channels(channels, places, self.patch_size)
+        patches = places.flatten(2).transpose(1, 2)
         first = visual.class_embedding.to(patches.dtype).expand(len(images), 1, -1)
         positions = resize_positions(visual.positional_embedding, visual.grid_size, grid)
         return torch.cat([first, patches], dim=1) + positions.to(patches.dtype)
@@ -50,18 +60,26 @@ class ViTTower(TransformerTower):
     def _layers(self, grid: tuple[int, int], n_prompts: int) -> Sequence[Layer]:
         return [partial(run_block, block) for block in self._blocks]
 
-    def _pool(self, hidden: Hidden) -> Tensor:
-        visual, states = self._visual, hidden.states
-        own = 1 + hidden.grid[0] * hidden.grid[1]
+    def _final(self, hidden: Hidden) -> Tensor:
+        visual, own = self._visual, slice(0, self._n_own(hidden))
         if visual.attn_pool is not None:
-            return self._to_joint(visual.ln_post(_first_query(visual.attn_pool, states[:, :own])[:, 0]))
-        if visual.pool_type == "tok":
-            first = states.new_zeros(len(states), 1, dtype=torch.long)
-            return self._to_joint(visual.ln_post(run_block(self._blocks[-1], states, rows=first)[:, 0]))
-        places = run_block(self._blocks[-1], states)[:, 1:own]
+            feature: Tensor = visual.ln_post(_first_query(visual.attn_pool, hidden.states[:, own])[:, 0])
+            return feature
+        return self._mean(hidden, _CLASS if visual.pool_type == "tok" else slice(1, own.stop))
+
+    def _mean(self, hidden: Hidden, span: slice) -> Tensor:
+        visual, states = self._visual, hidden.states
+        if visual.attn_pool is not None:
+            raise UserError("this image tower reads its tokens through an attention pool: pool=own is what it has")
+        if span == _CLASS:
+            tokens = run_block(self._blocks[-1], states, rows=states.new_zeros(len(states), 1, dtype=torch.long))
+        else:
+            tokens = run_block(self._blocks[-1], states)[:, span]
         if visual.final_ln_after_pool:
-            return self._to_joint(visual.ln_post(places.mean(dim=1)))
-        return self._to_joint(visual.ln_post(places).mean(dim=1))
+            normed: Tensor = visual.ln_post(tokens.mean(dim=1))
+            return normed
+        mean: Tensor = visual.ln_post(tokens).mean(dim=1)
+        return mean
 
     def _project(self, hidden: Hidden) -> Tensor:
         places = hidden.states[:, 1 : 1 + hidden.grid[0] * hidden.grid[1]]
