@@ -1,6 +1,6 @@
 """What a run sees of a labelled set: all of it, or what its settings and its seed choose.
 
-    one class a picture    ClassificationSet --draw(shots, train.seed, subset, class_split)--> train, val
+    one class a picture    ClassificationSet --draw(shots or share, train.seed, subset, class_split)--> train, val
     several                MultiLabelImages --learnt_labels(labels, subset, class_split, shots, known)--> train, val
 
 Nothing of the part test is looked at.
@@ -9,6 +9,7 @@ Nothing of the part test is looked at.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from clipprompt.config import DataConfig, RunConfig
@@ -68,8 +69,9 @@ def is_drawn_from(options: DataConfig) -> bool:
 
 
 def chooses_pictures(options: DataConfig) -> bool:
-    """Whether not all pictures or classes of the data are learnt from."""
-    return options.shots is not None or options.subset != "all" or options.class_split > 0
+    """Whether it is said which pictures or classes of the data are learnt from."""
+    drawn = options.shots is not None or options.share is not None or options.with_val
+    return drawn or options.subset != "all" or options.class_split > 0
 
 
 def chooses_labels(options: DataConfig) -> bool:
@@ -95,6 +97,10 @@ def _selects(config: RunConfig) -> bool:
 
 def _see_several(config: RunConfig) -> Seen:
     data = config.data
+    for key, unset in (("share", None), ("with_val", False)):
+        if (value := getattr(data, key)) != unset:
+            shown = str(value).lower()
+            raise UserError(f"data.{key}={shown} is for sets with one class a picture, and {data.dataset} has several")
     pool = load_images(data, str(data.dataset))
     if not (chooses_labels(data) or chooses_pictures(data)):
         return Seen(only_labelled(pool), None, pool)
@@ -113,34 +119,40 @@ def _see_several(config: RunConfig) -> Seen:
 def _see_one_class(config: RunConfig) -> Seen:
     """The labels of a drawn picture may be known in part too, by a method that asks for each class by itself."""
     data, seed = config.data, config.train.seed
-    train, val = _draw(config)
+    train, val, pool = _draw(config)
     if not chooses_labels(data):
-        return Seen(train, val, train)
+        return Seen(train, val, pool)
     if not issubclass(learner_class(config.method), DenseLearner):
         raise UserError(
             f"{config.method} learns which one class a picture has, and of {data.dataset} that says all its labels: "
             "draw fewer pictures with data.shots, or leave out data.known and data.labels"
         )
     known = learnt_labels(train, seed=seed, known=data.known, labels=data.labels).train
-    return Seen(known, val and learnt_labels(val, seed=seed, known=data.known).train, train)
+    return Seen(known, val and learnt_labels(val, seed=seed, known=data.known).train, pool)
 
 
-def _draw(config: RunConfig) -> tuple[MultiLabelImages, MultiLabelImages | None]:
+def _draw(config: RunConfig) -> Seen:
     data, train = config.data, config.train
     selects = _selects(config)
-    found = load_classification(_name(data), data.root, data.images, ("train", "val") if selects else ("train",))
-    drawn = draw(found, data.shots, train.seed, data.subset, data.class_split)
+    parts = ("train", "val") if selects or data.with_val else ("train",)
+    found = load_classification(_name(data), data.root, data.images, parts)
+    everything = partial(draw, found, data.shots, train.seed, data.subset, data.class_split, with_val=data.with_val)
+    drawn = everything(share=data.share)
     how = "all" if data.shots is None else f"{data.shots} of each class by seed {train.seed}"
-    what = f"{counted(len(drawn.train), 'picture')} of {counted(len(drawn.classnames), 'class')}, {how}"
+    if data.share is not None:
+        how = f"{data.share:.3g} of each class by seed {train.seed}"
+    of = " of train and val" if data.with_val else ""
+    what = f"{counted(len(drawn.train), 'picture')} of {counted(len(drawn.classnames), 'class')}, {how}{of}"
     note = f"{found.name}: drew {what}; draw {drawn.hash[:16]}"
     learnt = _settled(drawn, "train", data).with_notes(note)
+    pool = learnt if data.share is None else _settled(everything(), "train", data)
     if not selects:
-        return learnt, None
+        return Seen(learnt, None, pool)
     if drawn.val:
-        return learnt, _settled(drawn, "val", data)
+        return Seen(learnt, _settled(drawn, "val", data), pool)
     share = f"{train.val_fraction:.0%} of each class's training pictures, but at least one"
     held_out = f"{share}, are held out to select an epoch by"
-    return learnt.with_notes(f"{found.name} has no part val; {held_out}"), None
+    return Seen(learnt.with_notes(f"{found.name} has no part val; {held_out}"), None, pool)
 
 
 def _name(data: DataConfig) -> str:

@@ -109,6 +109,33 @@ def test_a_named_set_without_shots_is_its_part_train() -> None:
     assert any("drew 4,000 pictures of 40 classes, all; draw" in note for note in found.images.notes)
 
 
+def test_a_share_is_of_each_class_and_lies_within_a_larger_one() -> None:
+    small, large = (load(f"data.share={share}", "subset=base") for share in (0.1, 0.5))
+    assert Counter(small.images.targets.argmax(axis=1).tolist()) == dict.fromkeys(range(20), 10)
+    assert set(small.images.ids) < set(large.images.ids)
+    assert any("of 20 classes, 0.1 of each class by seed 1; draw" in note for note in small.images.notes)
+    assert small.pool is not None
+    assert (len(small.pool), small.fingerprint() == large.fingerprint()) == (2000, False)
+    assert load("data.share=0.1", "train.seed=2").images.ids != load("data.share=0.1").images.ids
+
+
+def test_a_set_can_be_learnt_from_with_its_part_val(photos: Path) -> None:
+    alone, joined = load(), load("data.with_val=true")
+    assert joined.images.ids[: len(alone)] == alone.images.ids
+    assert all("/val/" in name for name in joined.images.ids[len(alone) :])
+    assert len(joined) > len(alone)
+    assert any(", all of train and val; draw" in note for note in joined.images.notes)
+    assert len(load("data.with_val=true", dataset=str(photos))) == 21  # 50 % and 20 %
+    few = load("data.with_val=true", "shots=16", "subset=base")
+    assert Counter(few.images.targets.argmax(axis=1).tolist()) == dict.fromkeys(range(20), 20)
+
+
+def test_without_a_part_val_there_is_none_to_learn_from(tmp_path: Path) -> None:
+    make_miniature("imagenet", tmp_path)
+    with pytest.raises(UserError, match=r"imagenet has no part val, so nothing is learnt from it: leave out data.with"):
+        load(f"data.root={tmp_path}", "data.with_val=true", dataset="imagenet")
+
+
 def test_pictures_that_are_missing_are_told_or_left_out(photos: Path, tmp_path: Path) -> None:
     names = [f"photos/{kind}/{number}.jpg" for kind in ("cat", "dog") for number in range(10)]
     table = tmp_path / "table.csv"
@@ -143,6 +170,14 @@ def test_the_run_records_its_draw_and_another_does_not_go_on_with_it(tmp_path: P
         (["shots=-1"], "mini-objects", "data.shots"),
         (["subset=new"], "mini-objects", "data.subset"),
         (["class_split=3"], "mini-objects", "data.class_split=3 has no use with all classes; add subset=base"),
+        (["data.share=0"], "mini-objects", "data.share"),
+        (["data.share=1.5"], "mini-objects", "data.share"),
+        (["data.share=0.5", "shots=4"], "mini-objects", "data.share=0.5 and data.shots=4 both say how many pictures"),
+        (["data.share=0.5"], "mini", "data.share=0.5 is for sets with one class a picture, and mini has several"),
+        (["data.with_val=true"], "mini", "data.with_val=true is for sets with one class a picture, and mini has"),
+        (["data.with_val=true", SELECT], "mini-objects", "data.with_val=true learns from .* take train.select=last"),
+        (["train.optimizer=adam"], "mini-objects", "train.optimizer"),
+        (["train.optimizer=adamw", "momentum=0.5"], "mini-objects", "train.momentum=0.5 is of SGD"),
         (["shots=4"], "voc2007", "voc2007:trainval needs --root"),
         (["data.parts=true"], "coco2014", "coco2014 has several classes to a picture"),
         ([], "mini-objects:test", "mini-objects:test is kept for testing; learn from mini-objects:train"),

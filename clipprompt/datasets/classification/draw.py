@@ -2,6 +2,7 @@
 
     samples of train --rng.sample per class, in order of first appearance--> shots of each
     samples of val   --the same generator goes on------------------------> min(shots, 4) of each
+    val joins train where it is learnt from, and a share of each class is taken
     then the classes are halved, what is of the other half is left out, and labels run from 0 again
 
 CoOp (Zhou 2022, arXiv 2109.01134), section 4.1: 1 to 16 shots; CoCoOp (Zhou 2022, arXiv 2203.05557), section 4.1: base
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from clipprompt.datasets.classification.sets import PARTS, ClassificationSet, Sample, hash_samples
+from clipprompt.datasets.classification.share import take_share
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.errors import UserError, nearest
 
@@ -83,7 +85,16 @@ class Drawn:
         return images.with_notes(*(note for note in self.notes if note not in images.notes))
 
 
-def draw(dataset: ClassificationSet, shots: int | None, seed: int, subset: str = "all", class_split: int = 0) -> Drawn:
+def draw(
+    dataset: ClassificationSet,
+    shots: int | None,
+    seed: int,
+    subset: str = "all",
+    class_split: int = 0,
+    *,
+    share: float | None = None,
+    with_val: bool = False,
+) -> Drawn:
     """Draws what a run sees of a set. The module's text says how; nothing global is touched.
 
     Args:
@@ -92,9 +103,12 @@ def draw(dataset: ClassificationSet, shots: int | None, seed: int, subset: str =
         seed: of the draw, 0 or more.
         subset: all, base or novel classes.
         class_split: of :func:`halves`.
+        share: part of the pictures of each class to learn from (:func:`take_share`); None for all of them.
+        with_val: makes the part val a part of train, and leaves it empty.
 
     Raises:
-        UserError: if ``shots`` is below 1 or ``seed`` below 0, or ``subset`` or ``class_split`` are none.
+        UserError: if ``shots`` is below 1 or ``seed`` below 0, ``share``, ``subset`` or ``class_split`` are none, or
+            there is no part val to learn from.
     """
     if seed < 0:  # Python's generator would take its absolute value
         raise UserError(f"seed {seed} is below 0; give 0 or more")
@@ -104,14 +118,27 @@ def draw(dataset: ClassificationSet, shots: int | None, seed: int, subset: str =
     place = {label: index for index, label in enumerate(labels)}
     rng = random.Random(seed)
     limits = {"train": shots, "val": None if shots is None else min(shots, MAX_VAL_SHOTS)}
-    parts = {}
+    chosen: dict[str, Sequence[Sample]] = {}
     for part in (part for part in PARTS if part in dataset.parts):  # in this order, since they share the generator
         limit = limits.get(part)
-        drawn = dataset.parts[part] if limit is None else few_shot(dataset.parts[part], limit, rng)
-        parts[part] = tuple(s._replace(label=place[s.label]) for s in drawn if s.label in place)
+        chosen[part] = dataset.parts[part] if limit is None else few_shot(dataset.parts[part], limit, rng)
+    if with_val:
+        chosen |= {"train": [*_learnt(chosen, dataset, "train"), *_learnt(chosen, dataset, "val")], "val": []}
+    if share is not None and "train" in chosen:
+        chosen["train"] = take_share(chosen["train"], share, seed)
+    parts = {
+        part: tuple(s._replace(label=place[s.label]) for s in samples if s.label in place)
+        for part, samples in chosen.items()
+    }
     classnames = tuple(dataset.classnames[label] for label in labels)
     few = _note_few(dataset.name, parts.get("train", ()), classnames, shots)
     return Drawn(dataset, parts, classnames, subset, (*dataset.notes, *few))
+
+
+def _learnt(chosen: Mapping[str, Sequence[Sample]], dataset: ClassificationSet, part: str) -> Sequence[Sample]:
+    if not chosen.get(part):
+        raise UserError(f"{dataset.name} has no part {part}, so nothing is learnt from it: leave out data.with_val")
+    return chosen[part]
 
 
 def few_shot(samples: Sequence[Sample], shots: int, rng: random.Random) -> list[Sample]:

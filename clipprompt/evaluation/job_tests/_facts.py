@@ -73,8 +73,10 @@ def describe_learnt(job: Job, config: RunConfig, root: Path | None, seconds: flo
     """
     if job.seed is None:
         return NOTHING
-    parts = ("train",) if config.train.select == "last" else ("train", "val")
-    drawn = draw(load_set(job.dataset, root, parts), job.shots, job.seed, job.subset, job.class_split)
+    share, with_val = config.data.share, config.data.with_val
+    parts = ("train",) if config.train.select == "last" and not with_val else ("train", "val")
+    found = load_set(job.dataset, root, parts)
+    drawn = draw(found, job.shots, job.seed, job.subset, job.class_split, share=share, with_val=with_val)
     return Learnt(
         trained_on=drawn.dataset.name,
         draw_hash=drawn.hash,
