@@ -1,6 +1,6 @@
 """The frozen CLIP that all learners share: two towers with injection points, tokenizer and transform.
 
-This folder is the only one that imports open_clip.
+Backbones from timm have an image tower alone. This folder is the only one that imports open_clip and timm.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from clipprompt.backbone._blocks import cast_layer_scales
 from clipprompt.backbone._loading import (
     RANDOM,
     brings_its_weights,
-    check_backbone,
     check_device,
+    check_open_clip,
     check_precision,
     evaluation_transform,
     load_open_clip,
@@ -29,6 +29,7 @@ from clipprompt.backbone._loading import (
 from clipprompt.backbone._templates import resolve_templates
 from clipprompt.backbone._text_tower import AnyTextTower
 from clipprompt.backbone._text_towers import wrap_text_tower
+from clipprompt.backbone._timm import PREFIX, ImageModel, check_timm, load_timm, timm_transform, wrap_timm_model
 from clipprompt.backbone._transform import ImageTransform
 from clipprompt.backbone._vision import Hidden, VisionTower, compute_dtype
 from clipprompt.backbone._vision_towers import wrap_vision_tower
@@ -43,6 +44,7 @@ __all__ = [
     "brings_its_weights",
     "check_backbone",
     "check_device",
+    "has_text_tower",
     "load_backbone",
     "resolve_device",
     "resolve_templates",
@@ -52,31 +54,35 @@ _PRECISION_OF = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "
 
 
 class Backbone:
-    """A frozen CLIP. It is no ``nn.Module``, so a learner that holds one does not own its weights.
+    """A frozen CLIP, or an image tower of timm. It is no ``nn.Module``: a learner that holds one owns no weight of it.
 
     Attributes:
         name: what it was loaded by.
-        pretrained: weights tag, ``random``, or None where the name says it all.
+        pretrained: weights tag, ``random``, a file, or None where the name says it all.
+        has_text: whether there is a text tower. Where not, whatever needs one raises a ``UserError``.
         text: the text tower.
         vision: the image tower.
         tokenizer: texts to ids.
         preprocess: evaluation transform, PIL image to (3, H, W), in one step or two; None when none was given.
         logit_scale: factor of the cosines, already exponentiated.
-        embed_dim: E, size of the joint space.
+        embed_dim: E, size of the joint space; of an image tower alone, of its pooled feature.
     """
 
     def __init__(self, model: Any, tokenizer: Any, preprocess: Any, name: str, pretrained: str | None) -> None:
-        if not isinstance(model, CLIP | CustomTextCLIP | CoCa):
+        if not isinstance(model, CLIP | CustomTextCLIP | CoCa | ImageModel):
             raise UserError(f"backbone {name!r} is a {type(model).__name__}, which is not supported (CLIP is)")
         self._model = model.requires_grad_(False).eval()
         cast_layer_scales(model)
         self.name = name
         self.pretrained = pretrained
-        self.tokenizer = tokenizer
+        self.has_text = not isinstance(model, ImageModel)
+        self._tokenizer = tokenizer
         self.preprocess = None if preprocess is None else ImageTransform(preprocess)
-        self.text = wrap_text_tower(model, tokenizer, name)
+        self._text, self._logit_scale = None, 1.0
+        if not isinstance(model, ImageModel):
+            self._text = wrap_text_tower(model, tokenizer, name)
+            self._logit_scale = float(model.logit_scale.detach().float().exp())
         self.vision = wrap_vision_tower(model.visual)
-        self.logit_scale = float(model.logit_scale.detach().float().exp())
         size = model.visual.image_size
         self.image_size: int = size if isinstance(size, int) else size[0]
 
@@ -91,15 +97,62 @@ class Backbone:
         """
         return cls(model, tokenizer, preprocess, name, pretrained)
 
+    @classmethod
+    def from_timm(
+        cls, model: Any, preprocess: Any = None, *, name: str = "custom", pretrained: str | None = None
+    ) -> Backbone:
+        """Wraps a timm model that you already hold, as a backbone without a text tower.
+
+        Its weights are frozen and shared; the model itself keeps its classifier, which is not part of the backbone.
+
+        Args:
+            model: a VisionTransformer, Eva, SwinTransformer, ConvNeXt, FastVit or ResNet of timm.
+            preprocess: PIL image to (3, H, W); None for timm's own evaluation transform.
+            name: for messages and prompt folders.
+            pretrained: for prompt folders.
+
+        Raises:
+            UserError: if the tower is of a kind that is not supported.
+        """
+        wrapped = wrap_timm_model(model)
+        return cls(wrapped, None, preprocess or timm_transform(wrapped.visual.trunk), name, pretrained)
+
     @property
     def model(self) -> Any:
-        """The open_clip model itself."""
+        """The open_clip model itself; of a backbone from timm, a module whose ``visual.trunk`` is timm's."""
         return self._model
+
+    @property
+    def text(self) -> AnyTextTower:
+        """The text tower."""
+        if self._text is None:
+            raise self._without_text()
+        return self._text
+
+    @property
+    def tokenizer(self) -> Any:
+        """Texts to ids."""
+        if not self.has_text:
+            raise self._without_text()
+        return self._tokenizer
+
+    @property
+    def logit_scale(self) -> float:
+        """Factor of the cosines between images and texts."""
+        if not self.has_text:
+            raise self._without_text()
+        return self._logit_scale
+
+    def _without_text(self) -> UserError:
+        return UserError(
+            f"backbone {self.name} has no text tower, which this needs; on its images work methods with a head of "
+            "their own, such as linear and vpt_head"
+        )
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        device: torch.device = self._model.logit_scale.device
+        device: torch.device = next(self._model.parameters()).device
         return device
 
     @property
@@ -207,12 +260,13 @@ def load_backbone(
     image_size: int | None = None,
     seed: int = 0,
 ) -> Backbone:
-    """Loads a frozen CLIP.
+    """Loads a frozen CLIP, or an image tower of timm.
 
     Args:
-        name: any open_clip architecture (``ViT-B-16``), ``hf-hub:org/repo``, a local folder, ``mini`` or ``mini-vit``.
+        name: any open_clip architecture (``ViT-B-16``), ``hf-hub:org/repo``, a local folder, ``mini`` or ``mini-vit``;
+            or ``timm:`` and a name as timm spells it (``timm:vit_base_patch16_224.mae``, ``timm:hf-hub:org/repo``).
         pretrained: weights tag of open_clip, the path of a weights file, or ``random``.
-            OpenAI's tags get QuickGELU by themselves.
+            OpenAI's tags get QuickGELU by themselves. timm's tags stand in the name.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         precision: ``fp32``, ``bf16`` or ``fp16`` for the towers; prompts stay float32.
         image_size: pixels of a side, where not the model's own; positions are interpolated.
@@ -223,11 +277,39 @@ def load_backbone(
     """
     place = resolve_device(device)
     check_precision(precision, place)
-    model, tokenizer, config = load_open_clip(name, pretrained, place, precision, seed)
+    model: Any
+    if name.startswith(PREFIX):
+        model, tokenizer = load_timm(name, pretrained, place, precision, seed), None
+        transform = timm_transform(model.visual.trunk, image_size)
+    else:
+        model, tokenizer, config = load_open_clip(name, pretrained, place, precision, seed)
+        transform = evaluation_transform(config, image_size)
     tag = RANDOM if pretrained is None and name in open_clip.list_models() else pretrained
-    backbone = Backbone(model, tokenizer, evaluation_transform(config, image_size), name, tag)
+    backbone = Backbone(model, tokenizer, transform, name, tag)
     if image_size is not None:
-        if image_size <= 0 or image_size % backbone.vision.patch_size:
-            raise UserError(f"image size {image_size} is not a multiple of {backbone.vision.patch_size}")
+        _check_image_size(backbone, image_size)
         backbone.image_size = image_size
     return backbone
+
+
+def check_backbone(name: str, pretrained: str | None) -> None:
+    """Finds a wrong name or weights tag without reading weights or fetching anything.
+
+    Raises:
+        UserError: as :func:`load_backbone`, as far as that can be told.
+    """
+    (check_timm if name.startswith(PREFIX) else check_open_clip)(name, pretrained)
+
+
+def has_text_tower(name: str) -> bool:
+    """Whether the backbone of that name reads texts; timm's have images alone."""
+    return not name.startswith(PREFIX)
+
+
+def _check_image_size(backbone: Backbone, image_size: int) -> None:
+    tower = backbone.vision
+    if image_size <= 0 or image_size % tower.patch_size:
+        raise UserError(f"image size {image_size} is not a multiple of {tower.patch_size}")
+    native = getattr(tower, "only_size", None)
+    if native not in (None, (image_size, image_size)):
+        raise UserError(f"image size {image_size}: {backbone.name} takes {native[0]} only; leave the size out")

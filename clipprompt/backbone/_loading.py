@@ -21,11 +21,12 @@ from clipprompt.errors import UserError, nearest
 from clipprompt.mini import ASSETS, VIT_ASSETS
 
 RANDOM = "random"
-PRECISIONS = ("fp32", "bf16", "fp16")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+PRECISIONS = tuple(DTYPES)
 _BUNDLED = {"mini": ASSETS, "mini-vit": VIT_ASSETS}
-# What open_clip and the libraries below it raise for a name, a file or a connection that is not right.
+# What open_clip, timm and the libraries below them raise for a name, a file or a connection that is not right.
 LOADING_ERRORS = (OSError, RuntimeError, ValueError, KeyError, TypeError, AssertionError, ImportError)
-_FILE_ERRORS = (SafetensorError, pickle.UnpicklingError, EOFError)
+WEIGHTS_ERRORS = (SafetensorError, pickle.UnpicklingError, EOFError)
 
 
 def load_open_clip(
@@ -53,14 +54,14 @@ def load_open_clip(
             model = open_clip.create_model(source, device=device, precision=precision, **options)
         if name == "mini-vit":
             model.load_state_dict(_mini_vit_weights())
-    except (*LOADING_ERRORS, *_FILE_ERRORS) as error:
+    except (*LOADING_ERRORS, *WEIGHTS_ERRORS) as error:
         weights = f" with weights {pretrained!r}" if pretrained else ""
         remedy = f"; pip install {error.name}" if isinstance(error, ModuleNotFoundError) else ""
         raise UserError(f"cannot load backbone {name!r}{weights}: {first_line(error)}{remedy}") from error
     return model, tokenizer, dict(model.visual.preprocess_cfg)
 
 
-def check_backbone(name: str, pretrained: str | None) -> None:
+def check_open_clip(name: str, pretrained: str | None) -> None:
     """Finds a wrong name or weights tag without loading anything.
 
     Raises:
@@ -116,8 +117,11 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 
 def brings_its_weights(name: str) -> bool:
-    """Whether a name says which weights are meant: bundled, of the Hub, or a folder. An architecture needs a tag."""
-    return name in _BUNDLED or name.startswith("hf-hub:") or Path(name).is_dir()
+    """Whether a name says which weights are meant: bundled, of the Hub, of timm, or a folder.
+
+    An architecture of open_clip needs a tag.
+    """
+    return name in _BUNDLED or name.startswith(("hf-hub:", "timm:")) or Path(name).is_dir()
 
 
 def _resolve(name: str, pretrained: str | None) -> tuple[str, dict[str, Any]]:
@@ -133,7 +137,8 @@ def _resolve(name: str, pretrained: str | None) -> tuple[str, dict[str, Any]]:
     if name not in architectures:
         close = nearest(name, [*architectures, *_BUNDLED])
         raise UserError(
-            f"there is no backbone {name!r}{close}; give an open_clip architecture, hf-hub:org/repo or a folder"
+            f"there is no backbone {name!r}{close}; "
+            "give an open_clip architecture, timm:name, hf-hub:org/repo or a folder"
         )
     if pretrained is None:
         logging.getLogger("clipprompt").warning("%s: no weights tag was given, so its weights are random", name)

@@ -1,0 +1,173 @@
+"""timm's image towers by name, without a text tower: ``timm:ARCHITECTURE[.TAG]`` or ``timm:hf-hub:ORG/NAME``.
+
+The tag says which weights, and how pictures are prepared for them. Weights may also be a file, or random.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import re
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data.config import resolve_data_config
+from timm.data.transforms_factory import create_transform
+from timm.models import list_models, load_state_dict
+from torch import Tensor, nn
+
+from clipprompt.backbone._loading import DTYPES, LOADING_ERRORS, RANDOM, WEIGHTS_ERRORS, first_line, undisturbed
+from clipprompt.backbone._vision_towers import wrap_vision_tower
+from clipprompt.errors import UserError, nearest
+
+PREFIX = "timm:"
+_HUB = "hf-hub:"
+# What published files put before the names of the weights: MoCo v3's, and those of an open_clip model.
+_WRAPPED_IN = ("base_encoder.", "visual.trunk.")
+
+
+class ImageModel(nn.Module):
+    """What stands in the place of an open_clip model: an image tower and nothing else."""
+
+    def __init__(self, trunk: nn.Module) -> None:
+        super().__init__()
+        self.visual = _Visual(trunk)
+
+
+class _Visual(nn.Module):
+    """The parts that towers read of open_clip's ``TimmModel``; the joint space is the pooled feature's own."""
+
+    def __init__(self, trunk: Any) -> None:
+        super().__init__()
+        self.trunk, self.head = trunk, nn.Identity()
+        self.image_size: tuple[int, int] = _data_config(trunk)["input_size"][-2:]
+
+    def forward(self, images: Tensor) -> Tensor:
+        pooled: Tensor = self.trunk(images)
+        return pooled
+
+
+def wrap_timm_model(model: Any) -> ImageModel:
+    """An image model around a timm model that someone holds, without its classifier; the weights are shared."""
+    if not isinstance(model, nn.Module) or not hasattr(model, "reset_classifier"):
+        raise UserError(f"a {type(model).__name__} is no model of timm, which has forward_features and a classifier")
+    tensors = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    trunk: Any = copy.deepcopy(model, tensors)  # the structure alone: the caller's model keeps its classifier
+    trunk.reset_classifier(0)
+    return ImageModel(trunk)
+
+
+def timm_transform(trunk: Any, image_size: int | None = None) -> Any:
+    """The evaluation transform of timm's own for these weights, at their size or another."""
+    config = _data_config(trunk)
+    if image_size is not None:
+        config["input_size"] = (3, image_size, image_size)
+    return create_transform(**config, is_training=False)
+
+
+def load_timm(name: str, pretrained: str | None, device: torch.device, precision: str, seed: int) -> ImageModel:
+    """Builds one of timm's models, without its classifier.
+
+    Args:
+        name: ``timm:ARCHITECTURE``, with a tag or without, or ``timm:hf-hub:ORG/NAME``.
+        pretrained: None for the weights that the name means, ``random``, or a file: safetensors, or torch's without
+            code in it.
+        device: where the model goes.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        seed: of random weights.
+
+    Raises:
+        UserError: for an unknown name or tag, a file that does not fit, or weights that cannot be fetched.
+    """
+    check_timm(name, pretrained)
+    source = name.removeprefix(PREFIX)
+    try:
+        with undisturbed(seed):
+            trunk = timm.create_model(source, pretrained=pretrained is None, num_classes=0)
+    except (*LOADING_ERRORS, *WEIGHTS_ERRORS) as error:
+        raise UserError(f"cannot load backbone {name!r}: {first_line(error)}; {_remedy(source)}") from error
+    if pretrained not in (None, RANDOM):
+        _read_weights(trunk, name, Path(pretrained))
+    return ImageModel(trunk.to(device, DTYPES[precision]))
+
+
+def check_timm(name: str, pretrained: str | None) -> None:
+    """Finds a wrong name, tag or file, or a tower that is not supported; nothing is read or fetched.
+
+    Raises:
+        UserError: as :func:`load_timm`, but for what only the file or the Hub can tell.
+    """
+    source = name.removeprefix(PREFIX)
+    if pretrained not in (None, RANDOM) and not Path(pretrained).is_file():
+        raise UserError(f"{name} has no weights {pretrained!r}: there is no such file; {_known_weights(source)}")
+    if source.startswith(_HUB):
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+(@[\w.-]+)?", source.removeprefix(_HUB)):
+            raise UserError(f"backbone {name!r}: give a repository of the Hub as {PREFIX}{_HUB}ORG/NAME")
+        return
+    architecture, _, tag = source.partition(".")
+    if architecture not in (known := list_models()):
+        raise UserError(f"timm has no model {architecture!r}{nearest(architecture, known)}; timm.list_models() has all")
+    if tag and tag not in (tags := _tags(architecture)):
+        raise UserError(f"timm has no weights {tag!r} of {architecture}{nearest(tag, tags)}; {_known_weights(source)}")
+    if pretrained is None and not tag and not _tags(architecture):
+        raise UserError(f"timm has no weights of {architecture}; {_known_weights(source)}")
+    with undisturbed(seed=0), torch.device("meta"):
+        wrap_vision_tower(ImageModel(timm.create_model(architecture, num_classes=0)).visual)
+
+
+def _tags(architecture: str) -> list[str]:
+    """Tags of the weights that there are."""
+    names = timm.list_pretrained(f"{architecture}.*")
+    return [name.partition(".")[2] for name in names]
+
+
+def _known_weights(source: str) -> str:
+    """What can be given instead, for the end of a message."""
+    architecture = source.partition(".")[0]
+    tags = [] if source.startswith(_HUB) else _tags(architecture)
+    named = f"a tag in the name, {PREFIX}{architecture}.TAG ({', '.join(tags)}), " if tags else ""
+    return f"give {named}{RANDOM!r} or a file"
+
+
+def _remedy(source: str) -> str:
+    """How weights come onto a machine that cannot fetch them."""
+    if source.startswith(_HUB):
+        place = source.removeprefix(_HUB)
+    else:
+        config = timm.models.get_pretrained_cfg(source)
+        place = (config.hf_hub_id if config else None) or f"timm/{source}"
+    return f"with a network, hf download {place} brings the weights here; or give a file of them, or {RANDOM!r}"
+
+
+def _read_weights(trunk: Any, name: str, path: Path) -> None:
+    """Fills a model from a file of its own make or as published, without the classifier.
+
+    Raises:
+        UserError: naming the file and what it lacks.
+    """
+    try:
+        found = load_state_dict(str(path), weights_only=True)
+        convert = getattr(importlib.import_module(type(trunk).__module__), "checkpoint_filter_fn", None)
+        for prefix in _WRAPPED_IN:
+            inner = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
+            found = inner or found
+        missing = trunk.load_state_dict(convert(found, trunk) if convert else found, strict=False).missing_keys
+    except (*LOADING_ERRORS, *WEIGHTS_ERRORS, AttributeError) as error:
+        raise UserError(f"{path} cannot be read as weights of {name}: {_short(error)}") from error
+    if missing:
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise UserError(f"{path} holds no weights of {name}: it has no {missing[0]!r}{more}")
+
+
+def _short(error: BaseException) -> str:
+    """The first thing that is wrong: torch lists what does not fit line by line below a heading."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else first_line(error)
+
+
+def _data_config(trunk: Any) -> dict[str, Any]:
+    config: dict[str, Any] = resolve_data_config({}, model=trunk)  # type: ignore[no-untyped-call]
+    return config
