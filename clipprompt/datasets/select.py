@@ -8,12 +8,14 @@ from pathlib import Path
 from clipprompt.datasets._label_files import TABLES
 from clipprompt.datasets._readers import READ, TAKE_ROOT, Request, folder_and_split
 from clipprompt.datasets.classification.load import NAMED, is_classification
+from clipprompt.datasets.classification.specifications import SHOWN
 from clipprompt.datasets.folders import find_splits
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.datasets.labels import table_splits
 from clipprompt.datasets.specifications import SPECIFICATIONS, Specification
 from clipprompt.datasets.voc import DIFFICULT
 from clipprompt.errors import UserError, nearest
+from clipprompt.mini.styles import STYLES
 
 READERS = ("coco", "folder", "mini")
 _BY_SUFFIX = {".json": "coco"} | dict.fromkeys(TABLES, "folder")
@@ -118,7 +120,7 @@ def _parse(spec: str) -> tuple[str, str]:
         return _BY_SUFFIX[suffix], spec
     if spec and (Path(folder_and_split(spec)[0]).exists() or "/" in spec):
         return "classes", spec
-    names = ", ".join((*SPECIFICATIONS, *NAMED))
+    names = ", ".join((*SPECIFICATIONS, SHOWN, *STYLES))
     hint = nearest(kind.lower(), (*SPECIFICATIONS, *NAMED))
     raise UserError(
         f"unknown dataset {spec!r}{hint}; give {names} (with --root, unless drawn), "

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from clipprompt.cli import main
-from clipprompt.datasets.classification.specifications import ELEVEN, SPECIFICATIONS, VARIANTS
+from clipprompt.datasets.classification.specifications import ELEVEN, FIFTEEN, VARIANTS
 from clipprompt.evaluation.records import read_records
 from tests.datasets.classification.miniatures import classnames_of, make_miniature
 
@@ -29,7 +29,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module", params=[True, False], ids=["split files", "official files"])
 def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    for name in SPECIFICATIONS:
+    for name in FIFTEEN:
         make_miniature(name, folder, n_classes=5, per_class=5, split_file=request.param)
     return folder
 

@@ -13,7 +13,7 @@ from clipprompt.errors import UserError
 
 DATA = (
     "caltech101, voc2007:test or another of `data list`, a folder of class folders, a COCO .json, or a .csv, .tsv, "
-    ".jsonl table; of sets with one class a picture several, or `all` for the named ones"
+    ".jsonl table; of sets with one class a picture several, groups (fgvc, vtab), or `all` for the fifteen"
 )
 
 
@@ -60,10 +60,10 @@ def check(
 
 
 def _names(datasets: Sequence[str]) -> list[str]:
-    from clipprompt.datasets.classification.specifications import SPECIFICATIONS
+    from clipprompt.datasets.classification.groups import expand_groups
+    from clipprompt.datasets.classification.specifications import FIFTEEN
 
-    wanted = [name for spec in datasets for name in (SPECIFICATIONS if spec == "all" else (spec,))]
-    return list(dict.fromkeys(wanted))
+    return list(expand_groups(name for spec in datasets for name in (FIFTEEN if spec == "all" else (spec,))))
 
 
 def _has_parts(spec: str) -> bool:

@@ -10,7 +10,7 @@ import typer
 from clipprompt.cli.data._labels import summarise
 from clipprompt.errors import UserError
 
-NAME = "caltech101, voc2007 or another of `data list`; of VOC and COCO with :SPLIT, as in voc2007:train"
+NAME = "caltech101, vtab, voc2007 or another of `data list`; of VOC and COCO with :SPLIT, as in voc2007:train"
 
 
 def download(
@@ -39,9 +39,11 @@ def download(
 
       clipprompt data download voc2007:test --root ~/data
     """
+    from clipprompt.datasets.classification.groups import GROUPS
     from clipprompt.datasets.classification.load import is_classification
 
-    fetch = _download_one_class if is_classification(name.partition(":")[0]) else _download_several
+    of_one_class = is_classification(name.partition(":")[0]) or name.lower() in GROUPS
+    fetch = _download_one_class if of_one_class else _download_several
     try:
         fetch(name, root, source, mirror, keep_archives)
     except KeyboardInterrupt:
@@ -54,12 +56,14 @@ def _download_one_class(name: str, root: Path, source: str | None, mirror: str |
     from clipprompt.cli._bytes import show_bytes
     from clipprompt.cli.data._sets import print_one
     from clipprompt.datasets.classification.download import download_classification
+    from clipprompt.datasets.classification.groups import expand_groups
 
     if mirror is not None:
         raise UserError(f"--mirror {mirror} is for VOC and COCO; for {name}, set HF_ENDPOINT to a mirror of the Hub")
-    with show_bytes() as report:
-        found = download_classification(name, root, source or "hub", keep_archives=keep_archives, report=report)
-    print_one(found)
+    for one in expand_groups([name]):
+        with show_bytes() as report:
+            found = download_classification(one, root, source or "hub", keep_archives=keep_archives, report=report)
+        print_one(found)
 
 
 def _download_several(name: str, root: Path, source: str | None, mirror: str | None, keep_archives: bool) -> None:

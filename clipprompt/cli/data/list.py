@@ -13,6 +13,7 @@ def list_sets() -> None:
     """Show the named sets, their splits, and the folders that --root wants."""
     from rich.console import Console
 
+    from clipprompt.datasets.classification.groups import GROUPS
     from clipprompt.datasets.classification.specifications import SPECIFICATIONS as ONE
     from clipprompt.datasets.specifications import SPECIFICATIONS as SEVERAL
 
@@ -21,11 +22,15 @@ def list_sets() -> None:
     console.print(_several())
     console.print("\nOne class to a picture, for the other protocols:\n")
     console.print(_one())
-    by_hand = [one.name for one in SEVERAL.values() if one.by_hand] + [one.name for one in ONE.values() if one.by_hand]
+    console.print("\nTasks of VTAB-1k, each with 800 train and 200 val pictures:\n")
+    console.print(_tasks())
+    by_hand = [one.name for one in (*SEVERAL.values(), *ONE.values()) if one.by_hand and not one.name.startswith("fgvc-")]
     console.print(
         "\n* what the bare name means. ~ published numbers differ much between seeds.\n"
-        "Sets of one class lie as CoOp has them, with its split_zhou_*.json.\n"
-        f"`data download` fetches all but {' and '.join(by_hand)}; mini-… are drawn."
+        "Sets of one class lie as CoOp has them, with its split_zhou_*.json;\n"
+        "fgvc-… as their authors have them, with train.json, val.json and test.json.\n"
+        f"`data download` fetches all but {', '.join(by_hand)} and fgvc-…; mini-… are drawn.\n"
+        f"Several at once: {', '.join(GROUPS)}."
     )
 
 
@@ -53,13 +58,27 @@ def _one() -> Table:
     return table
 
 
+def _tasks() -> Table:
+    from clipprompt.cli._show import new_table
+    from clipprompt.datasets.classification.groups import GROUPS
+    from clipprompt.datasets.classification.specifications import SPECIFICATIONS
+
+    table = new_table("name", "classes", "test", "below --root")
+    for one in (SPECIFICATIONS[name] for name in GROUPS["vtab"]):
+        table.add_row(one.name, str(one.n_classes), f"{one.sizes['test']:,}", one.folder)
+    return table
+
+
 def _rows() -> Iterator[tuple[str, ...]]:
+    from clipprompt.datasets.classification.groups import GROUPS
     from clipprompt.datasets.classification.sets import PARTS
     from clipprompt.datasets.classification.specifications import SPECIFICATIONS
     from clipprompt.datasets.objects import load_drawn
     from clipprompt.mini.styles import STYLES
 
     for one in SPECIFICATIONS.values():
+        if one.name in GROUPS["vtab"]:
+            continue
         sizes = (f"{one.sizes[part]:,}" if part in one.sizes else "" for part in PARTS)
         yield one.name + " ~" * one.high_variance, f"{one.n_classes:,}", *sizes, one.folder
     for name in STYLES:

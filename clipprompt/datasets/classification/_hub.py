@@ -1,4 +1,4 @@
-"""Archives in the Hugging Face Hub's repository of the named sets: which one is a set's, and how it gets here.
+"""Archives in the Hugging Face Hub's repositories of the named sets: which one is a set's, and how it gets here.
 
 ``huggingface_hub`` tells what is there, its checksums, the address and the user's token. The bytes are fetched by our
 own ``fetch``: the library throws away what a killed download has got, and an archive may be 39 GB large.
@@ -16,7 +16,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from clipprompt.datasets._fetch import Advance, fetch
 from clipprompt.datasets._remote_zip import read_member
-from clipprompt.datasets.classification.specifications import HUB_REPOSITORY, Specification
+from clipprompt.datasets.classification.specifications import Specification
 from clipprompt.errors import UserError
 from clipprompt.hub_errors import one_line
 
@@ -40,17 +40,16 @@ class HubArchive(NamedTuple):
     size: int
 
 
-def find_archive(specification: Specification, repo: str = HUB_REPOSITORY) -> HubArchive:
-    """Looks a set's archive up in the repository's own list of files.
+def find_archive(specification: Specification) -> HubArchive:
+    """Looks a set's archive up in its repository's own list of files.
 
     Args:
         specification: of the set.
-        repo: ``org/name``.
 
     Raises:
         UserError: in one line: no such repository, none of its files is of this set, no access, no network.
     """
-    api = HfApi(library_name="clipprompt")
+    api, repo = HfApi(library_name="clipprompt"), specification.repository
     with one_line(repo, None, api.endpoint):
         info, kind = _repository(api, repo)
         if info.gated:

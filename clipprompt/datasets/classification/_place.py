@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from clipprompt.datasets._extract import move
 from clipprompt.datasets.classification.named import find_base
-from clipprompt.datasets.classification.specifications import Specification
+from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
 from clipprompt.errors import UserError
 
 _LISTS = (".json", ".txt", ".mat")
@@ -21,8 +21,28 @@ def home_of(specification: Specification, root: Path) -> Path:
     try:
         home = find_base(specification, root)
     except UserError:
-        home = root / specification.folder
+        folder = PurePosixPath(specification.folder)
+        is_collection = folder.parent.name != "" and root.resolve().name == folder.parent.name
+        home = root / (folder.name if is_collection else folder)
     return home.resolve()
+
+
+def others_in_archive(specification: Specification, home: Path) -> Iterator[tuple[Specification, Path]]:
+    """The other sets of a set's archive, with the folders beside ``home`` that shall be theirs.
+
+    There are none where a set lies outside the folder of its collection: those beside it may be of other sets then.
+    """
+    if home.parent.name != PurePosixPath(specification.folder).parent.name:
+        return
+    for other in SPECIFICATIONS.values():
+        same = (other.repository, other.archive) == (specification.repository, specification.archive)
+        if same and other.name != specification.name:
+            yield other, home.parent / PurePosixPath(other.folder).name
+
+
+def holds(beside: Path, specification: Specification) -> bool:
+    """Whether a set is somewhere in the folder where an archive was unpacked."""
+    return next(_homes(beside, specification), None) is not None
 
 
 def is_pickle(name: str) -> bool:
@@ -62,8 +82,10 @@ def place(beside: Path, specification: Specification, target: Path) -> None:
 
 def _homes(beside: Path, specification: Specification, depth: int = _DEPTH) -> Iterator[Path]:
     """Folders that hold something that is this set's own; the set's own folder name first, then from the top down."""
-    named = beside / specification.folder
+    named, name = beside / specification.folder, PurePosixPath(specification.folder).name
     level = [named, beside] if named.is_dir() else [beside]
+    is_of_many = name != specification.folder  # then marks are those of any of them
     for _ in range(depth):
-        yield from (place for place in level if any((place / mark).exists() for mark in specification.marks))
+        fitting = (place for place in level if not is_of_many or place.name == name)
+        yield from (place for place in fitting if any((place / mark).exists() for mark in specification.marks))
         level = [inner for place in level for inner in sorted(place.iterdir()) if inner.is_dir()]

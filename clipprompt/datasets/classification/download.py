@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 from clipprompt.datasets._extract import unpacked
 from clipprompt.datasets._workshop import workshop
-from clipprompt.datasets.classification._place import home_of, is_pickle, place, stays_packed
+from clipprompt.datasets.classification._place import holds, home_of, is_pickle, others_in_archive, place, stays_packed
 from clipprompt.datasets.classification.check import Findings, check_set
-from clipprompt.datasets.classification.specifications import SPECIFICATIONS, Specification
+from clipprompt.datasets.classification.specifications import SHOWN, SPECIFICATIONS, Specification
 from clipprompt.errors import UserError, advise, nearest
 from clipprompt.files import replace_file
 from clipprompt.mini.styles import STYLES
@@ -40,7 +40,7 @@ def download_classification(
     keep_archives: bool = False,
     report: Report | None = None,
 ) -> Findings:
-    """Makes a named set whole; nothing is fetched when it is.
+    """Makes a named set whole; nothing is fetched when it is. Other sets of the same archive are put beside it.
 
     Args:
         name: of the set.
@@ -82,8 +82,7 @@ def _specification(name: str) -> Specification:
     if name.lower() in STYLES:
         raise UserError(f"{name} is drawn, so there is nothing to fetch; use it as it is, without --root")
     if name.lower() not in SPECIFICATIONS:
-        names = ", ".join(SPECIFICATIONS)
-        raise UserError(f"there is no set {name!r}{nearest(name.lower(), SPECIFICATIONS)}; choose one of {names}")
+        raise UserError(f"there is no set {name!r}{nearest(name.lower(), SPECIFICATIONS)}; choose one of {SHOWN}")
     return SPECIFICATIONS[name.lower()]
 
 
@@ -113,6 +112,9 @@ def _from_hub(
     tell(f"Unpacking {archive.name}", 0, None)
     with unpacked(path, inside, leave_out=stays_packed) as (beside, left_out):
         place(beside, specification, home)
+        for other, folder in others_in_archive(specification, home):
+            if holds(beside, other):
+                place(beside, other, folder)
     if keep_archives:
         path.replace(home.parent / archive.name)
     else:

@@ -11,7 +11,7 @@ from clipprompt.datasets._missing import settle_missing
 from clipprompt.datasets.classification.named import load_named
 from clipprompt.datasets.classification.own import is_own, load_own
 from clipprompt.datasets.classification.sets import PARTS, ClassificationSet
-from clipprompt.datasets.classification.specifications import SPECIFICATIONS
+from clipprompt.datasets.classification.specifications import SHOWN, SPECIFICATIONS
 from clipprompt.datasets.images import MultiLabelImages
 from clipprompt.datasets.specifications import SPECIFICATIONS as MULTI_LABEL
 from clipprompt.errors import UserError, advise, nearest
@@ -87,7 +87,7 @@ def _loader(spec: str) -> Load:
     if is_own(spec):
         return _load_own
     raise UserError(
-        f"unknown set {spec!r}{nearest(spec.lower(), (*NAMED, *MULTI_LABEL))}; give {', '.join(NAMED)}, "
+        f"unknown set {spec!r}{nearest(spec.lower(), (*NAMED, *MULTI_LABEL))}; give {SHOWN}, {', '.join(STYLES)}, "
         "a folder of class folders, or a .csv, .tsv or .jsonl table"
     )
 
@@ -111,7 +111,7 @@ def _load_drawn(name: str, root: Path | None, images: Path | None, parts: Sequen
 
 def _load_own(spec: str, root: Path | None, images: Path | None, parts: Sequence[str]) -> ClassificationSet:
     if root is not None:
-        raise UserError(f"--root {root} has no use with {spec!r}; it goes with {', '.join(SPECIFICATIONS)}")
+        raise UserError(f"--root {root} has no use with {spec!r}; it goes with {SHOWN}")
     return load_own(spec, images)
 
 

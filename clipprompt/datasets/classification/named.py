@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 from clipprompt.datasets._checks import MissingPicturesError
 from clipprompt.datasets.classification.official import Place, read_official
@@ -58,16 +59,26 @@ def find_base(specification: Specification, root: Path) -> Path:
     Raises:
         UserError: if there is none.
     """
-    below = root / specification.folder
-    if below.is_dir():
-        return below
-    named = specification.folder in (root.name, root.resolve().name)
-    if root.is_dir() and (named or any((root / mark).exists() for mark in specification.marks)):
+    for folder in (specification.folder, *specification.other_folders):
+        if (root / folder).is_dir():
+            return root / folder
+    name = PurePosixPath(specification.folder).name
+    marked = partial(_is_marked, specification)
+    if name != specification.folder:  # one of several in a collection, which may be called otherwise
+        inside = (root / name, root if root.resolve().name == name else None)
+        found = next((place for place in inside if place is not None and marked(place)), None)
+        if found is not None:
+            return found
+    elif root.is_dir() and (name in (root.name, root.resolve().name) or marked(root)):
         return root
     what = f"there is no {specification.folder} in it" if root.is_dir() else "it is not a folder"
     raise UserError(
         f"no {specification.title} at --root {printable(root)}: {what}; {specification.next_step(str(root))}"
     )
+
+
+def _is_marked(specification: Specification, folder: Path) -> bool:
+    return any((folder / mark).exists() for mark in specification.marks)
 
 
 def _from_split_file(specification: Specification, path: Path, pictures: Path) -> ClassificationSet:
@@ -91,6 +102,7 @@ def _from_official(place: Place) -> ClassificationSet:
         parts=listed.parts,
         folder=place.pictures,
         files=listed.files,
+        source_sha256=listed.sha256,
         how_split=listed.how_split,
         from_folders=listed.from_folders,
         notes=listed.notes,
@@ -136,7 +148,7 @@ def _check_owner(
     sizes = {part: len(samples) for part, samples in parts.items()}
     others = [other for other in SPECIFICATIONS.values() if other is not specification]
     for other in others:
-        if other.sizes == sizes and other.n_classes == len(firsts):
+        if other.split_file and other.sizes == sizes and other.n_classes == len(firsts):
             raise UserError(
                 f"{path} is that of {other.title}, by its numbers of classes and pictures; put its own there"
             )

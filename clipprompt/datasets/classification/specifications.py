@@ -1,69 +1,21 @@
-"""The named sets with one class a picture, as one table: CoOp's eleven and ImageNet's four variants.
+"""The named sets with one class a picture: CoOp's eleven, ImageNet's four variants, the fine-grained five and VTAB-1k.
 
-Folders, split files and sizes are those that CoOp uses (Zhou et al., IJCV 2022, arXiv 2109.01134, appendix A), so what
-its users have on disk is read as it lies there. How the official files say it is a reader's affair (``official/``).
+Folders, split files and sizes of the fifteen are those that CoOp uses (Zhou et al., IJCV 2022, arXiv 2109.01134,
+appendix A), so what its users have on disk is read as it lies there. How the official files say it is a reader's affair
+(``official/``).
 """
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
-HUB_REPOSITORY = "zhengli97/prompt_learning_dataset"
-"""On the Hugging Face Hub: one archive for each set but ImageNet, split files included."""
+from clipprompt.datasets.classification._fgvc import FGVC
+from clipprompt.datasets.classification._specification import HUB_REPOSITORY, Specification, by_part
+from clipprompt.datasets.classification._vtab import VTAB
 
+__all__ = ["ELEVEN", "FIFTEEN", "HUB_REPOSITORY", "SHOWN", "SPECIFICATIONS", "VARIANTS", "Specification"]
 
-@dataclass(frozen=True)
-class Specification:
-    """One named set.
-
-    Attributes:
-        name: as a user writes it.
-        title: as papers write it.
-        folder: of the set, below ``--root``.
-        images: the folder of its pictures, below its own; what a split file's paths are relative to.
-        reader: the file in ``official/`` that reads its official files.
-        n_classes: of the whole set.
-        sizes: pictures in each part.
-        split_file: CoOp's, in the set's own folder; empty where the official files tell all parts.
-        split_sha256: of that file, where it is known.
-        marks: files and folders, any of which in a folder tells that it is this set's own, whatever its name.
-        renamed: class names in prompts, by the name of the class's folder, where they differ.
-        left_out: class folders that do not count.
-        high_variance: whether published numbers differ by points between seeds.
-        archive: in :data:`HUB_REPOSITORY`; empty where there is none.
-        torchvision: the class of ``torchvision.datasets`` that fetches its official files; empty where there is none.
-        by_hand: what to get from where, when it cannot be fetched.
-    """
-
-    name: str
-    title: str
-    folder: str
-    images: str
-    reader: str
-    n_classes: int
-    sizes: Mapping[str, int]
-    split_file: str = ""
-    split_sha256: str = ""
-    marks: tuple[str, ...] = ()
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    left_out: tuple[str, ...] = ()
-    high_variance: bool = False
-    archive: str = ""
-    torchvision: str = ""
-    by_hand: str = ""
-
-    def next_step(self, root: str) -> str:
-        """What to do when something of the set is missing or broken: a command, or where to get it."""
-        return self.by_hand or f"run: clipprompt data download {self.name} --root {shlex.quote(root)}"
-
-
-def _sizes(train: int, val: int, test: int) -> dict[str, int]:
-    return {"train": train, "val": val, "test": test}
-
-
-_ALL = (
+_FIFTEEN = (
     Specification(
         name="imagenet",
         title="ImageNet",
@@ -85,7 +37,7 @@ _ALL = (
         images="101_ObjectCategories",
         reader="class_folders",
         n_classes=100,
-        sizes=_sizes(4128, 1649, 2465),
+        sizes=by_part(4128, 1649, 2465),
         split_file="split_zhou_Caltech101.json",
         split_sha256="43ab95e88d2f6a32a11c4f8dc9f822c534e822f3dbbde2e248af5432d771a6fc",
         marks=("split_zhou_Caltech101.json", "101_ObjectCategories"),
@@ -101,7 +53,7 @@ _ALL = (
         images="images",
         reader="pets_lists",
         n_classes=37,
-        sizes=_sizes(2944, 736, 3669),
+        sizes=by_part(2944, 736, 3669),
         split_file="split_zhou_OxfordPets.json",
         marks=("split_zhou_OxfordPets.json", "annotations/trainval.txt"),
         archive="oxford_pets.zip",
@@ -114,7 +66,7 @@ _ALL = (
         images=".",
         reader="cars_devkit",
         n_classes=196,
-        sizes=_sizes(6509, 1635, 8041),
+        sizes=by_part(6509, 1635, 8041),
         split_file="split_zhou_StanfordCars.json",
         marks=("split_zhou_StanfordCars.json", "devkit/cars_meta.mat", "cars_train", "cars_test"),
         archive="stanford_cars.zip",
@@ -127,7 +79,7 @@ _ALL = (
         images="jpg",
         reader="flower_labels",
         n_classes=102,
-        sizes=_sizes(4093, 1633, 2463),
+        sizes=by_part(4093, 1633, 2463),
         split_file="split_zhou_OxfordFlowers.json",
         marks=("split_zhou_OxfordFlowers.json", "imagelabels.mat", "cat_to_name.json"),
         archive="oxford_flowers.zip",
@@ -140,7 +92,7 @@ _ALL = (
         images="images",
         reader="class_folders",
         n_classes=101,
-        sizes=_sizes(50_500, 20_200, 30_300),
+        sizes=by_part(50_500, 20_200, 30_300),
         split_file="split_zhou_Food101.json",
         marks=("split_zhou_Food101.json", "meta/train.json"),
         archive="food101.zip",
@@ -153,7 +105,7 @@ _ALL = (
         images="images",
         reader="aircraft_lists",
         n_classes=100,
-        sizes=_sizes(3334, 3333, 3333),
+        sizes=by_part(3334, 3333, 3333),
         marks=("variants.txt", "images_variant_test.txt"),
         high_variance=True,
         archive="fgvc_aircraft.zip",
@@ -166,7 +118,7 @@ _ALL = (
         images="SUN397",
         reader="sun_lists",
         n_classes=397,
-        sizes=_sizes(15_880, 3970, 19_850),
+        sizes=by_part(15_880, 3970, 19_850),
         split_file="split_zhou_SUN397.json",
         marks=("split_zhou_SUN397.json", "SUN397", "Training_01.txt"),
         archive="sun397.zip",
@@ -179,7 +131,7 @@ _ALL = (
         images="images",
         reader="class_folders",
         n_classes=47,
-        sizes=_sizes(2820, 1128, 1692),
+        sizes=by_part(2820, 1128, 1692),
         split_file="split_zhou_DescribableTextures.json",
         marks=("split_zhou_DescribableTextures.json", "imdb/imdb.mat", "labels/labels_joint_anno.txt"),
         high_variance=True,
@@ -193,7 +145,7 @@ _ALL = (
         images="2750",
         reader="class_folders",
         n_classes=10,
-        sizes=_sizes(13_500, 5400, 8100),
+        sizes=by_part(13_500, 5400, 8100),
         split_file="split_zhou_EuroSAT.json",
         marks=("split_zhou_EuroSAT.json", "2750"),
         renamed={
@@ -217,7 +169,7 @@ _ALL = (
         images="UCF-101-midframes",
         reader="ucf_lists",
         n_classes=101,
-        sizes=_sizes(7639, 1898, 3783),
+        sizes=by_part(7639, 1898, 3783),
         split_file="split_zhou_UCF101.json",
         marks=("split_zhou_UCF101.json", "UCF-101-midframes", "ucfTrainTestlist"),
         archive="ucf101.zip",
@@ -268,11 +220,17 @@ _ALL = (
     ),
 )
 
-SPECIFICATIONS: Mapping[str, Specification] = {specification.name: specification for specification in _ALL}
+SPECIFICATIONS: Mapping[str, Specification] = {one.name: one for one in (*_FIFTEEN, *FGVC, *VTAB)}
 """The named sets by name, in the order of tables in papers."""
 
-ELEVEN = tuple(SPECIFICATIONS)[:11]
+FIFTEEN = tuple(one.name for one in _FIFTEEN)
+"""CoOp's eleven and ImageNet's variants: what "all" means where sets are checked."""
+
+SHOWN = ", ".join((*FIFTEEN, *(one.name for one in FGVC), "vtab-dtd or another task of VTAB"))
+"""The named sets where an error lists them."""
+
+ELEVEN = FIFTEEN[:11]
 """What "all" means: the sets of base-to-novel and few-shot."""
 
-VARIANTS = tuple(SPECIFICATIONS)[11:]
+VARIANTS = FIFTEEN[11:]
 """ImageNet's, of the domain protocol: for testing alone."""

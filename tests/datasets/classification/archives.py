@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
-from clipprompt.datasets.classification.specifications import HUB_REPOSITORY, SPECIFICATIONS
+from clipprompt.datasets.classification.specifications import FIFTEEN, HUB_REPOSITORY, SPECIFICATIONS
 from tests.datasets.archives import pack_zip
 from tests.datasets.classification.miniatures import make_miniature
 from tests.sharing.hub_stand_in import Hub, Repo
 
-FETCHED = tuple(name for name in SPECIFICATIONS if name != "imagenet")
+FETCHED = tuple(name for name in FIFTEEN if name != "imagenet")
 N_PICKLES = 2
 
 

@@ -73,9 +73,9 @@ def test_missing_pictures_are_told_with_what_to_do_or_left_out(root: Path) -> No
     assert load_dataset("caltech101:test", root=root, skip_missing=True).ids == ("yin_yang/3.jpg",)
 
 
-def test_names_are_the_15_and_the_drawn() -> None:
+def test_names_are_the_published_and_the_drawn() -> None:
     assert tuple(NAMED) == (*SPECIFICATIONS, *STYLES)
-    assert len(SPECIFICATIONS) == 15
+    assert len(SPECIFICATIONS) == 15 + 5 + 19
     assert is_classification("FGVC_aircraft")
     assert not is_classification("caltech101:test")
     assert is_named("caltech101:test")

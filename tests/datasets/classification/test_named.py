@@ -15,21 +15,21 @@ import pytest
 from clipprompt.datasets.classification.draw import draw
 from clipprompt.datasets.classification.named import find_base, load_named
 from clipprompt.datasets.classification.sets import PARTS, ClassificationSet, hash_samples
-from clipprompt.datasets.classification.specifications import SPECIFICATIONS, VARIANTS
+from clipprompt.datasets.classification.specifications import FIFTEEN, SPECIFICATIONS, VARIANTS
 from clipprompt.errors import UserError
 from tests.datasets.classification.miniatures import classnames_of, make_miniature
 
 GOLDEN = Path(__file__).parents[2] / "golden"
-WITH_SPLIT_FILE = [one.name for one in SPECIFICATIONS.values() if one.split_file]
+WITH_SPLIT_FILE = [one.name for one in map(SPECIFICATIONS.__getitem__, FIFTEEN) if one.split_file]
 IN_FOLDERS = ("caltech101", "flowers102", "food101", "dtd", "eurosat")  # or without any official part
-every_set = pytest.mark.parametrize("name", SPECIFICATIONS)
+every_set = pytest.mark.parametrize("name", FIFTEEN)
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["split file", "official files"])
 def miniatures(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bool]:
     """One folder with all 15, as CoOp's users have it, and whether split files are there."""
     root = tmp_path_factory.mktemp("data")
-    for name in SPECIFICATIONS:
+    for name in FIFTEEN:
         make_miniature(name, root, split_file=request.param)
     return root, request.param
 
@@ -135,7 +135,7 @@ def test_root_is_told_by_what_only_this_set_has(miniatures: tuple[Path, bool], t
     renamed = tmp_path / "renamed"
     renamed.symlink_to(root / SPECIFICATIONS[name].folder)
     takers = []
-    for other in SPECIFICATIONS.values():
+    for other in map(SPECIFICATIONS.__getitem__, FIFTEEN):
         try:
             find_base(other, renamed)
             takers.append(other.name)
@@ -297,12 +297,12 @@ def test_pickles_of_earlier_draws_are_never_opened(miniatures: tuple[Path, bool]
 
     root = tmp_path / "data"
     shutil.copytree(miniatures[0], root, symlinks=True)
-    for specification in SPECIFICATIONS.values():
+    for specification in map(SPECIFICATIONS.__getitem__, FIFTEEN):
         for name in ("split_fewshot/shot_16-seed_1.pkl", "split_fewshot/shot_16-seed_1.pkl.json", "preprocessed.pkl"):
             (root / specification.folder / name).parent.mkdir(exist_ok=True)
             (root / specification.folder / name).write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     sys.addaudithook(watch)
-    for name in SPECIFICATIONS:
+    for name in FIFTEEN:
         draw(_load(name, root), 2, seed=1)
     watching = False
     assert "classnames.txt" in opened  # the watch works

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from clipprompt.datasets._checks import read_utf8
+from clipprompt.datasets._checks import first_repeated, read_utf8
 from clipprompt.datasets.classification.sets import Sample
 from clipprompt.datasets.classification.specifications import Specification
 from clipprompt.errors import UserError
@@ -39,6 +40,7 @@ class Listed:
         files: that said it.
         how_split: how they were split where the files do not say it.
         from_folders: whether these files are the folders of the pictures.
+        sha256: of the bytes of these files, one after another, where they list all parts.
         notes: lines for people.
     """
 
@@ -46,6 +48,7 @@ class Listed:
     files: str
     how_split: str = ""
     from_folders: bool = False
+    sha256: str | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -71,6 +74,31 @@ def check_path(where: str, path: str) -> str:
     if place.is_absolute() or ".." in place.parts or not place.parts:
         raise UserError(f"{where}: path {printable(path)!r} is not relative to the folder of the pictures")
     return path
+
+
+def check_disjoint(parts: Mapping[str, Sequence[Sample]], files: Mapping[str, Path]) -> None:
+    """Checks that no picture is listed twice: what is tested on would have been learnt from.
+
+    Raises:
+        UserError: naming the first that is.
+    """
+    first: dict[str, str] = {}
+    for part, samples in parts.items():
+        for sample in samples:
+            if (before := first.setdefault(sample.path, part)) != part:
+                both = f"{files[before].name} and {files[part].name}"
+                raise UserError(f"{files[part]}: {printable(sample.path)} stands in {both}; a picture is of one part")
+        if len({sample.path for sample in samples}) != len(samples):
+            twice = first_repeated(sample.path for sample in samples)
+            raise UserError(f"{files[part]}: {printable(str(twice))} is there twice; take one of them out")
+
+
+def hash_files(paths: Iterable[Path]) -> str:
+    """SHA-256 of the bytes of files, one after another."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def number_classes(path: Path) -> dict[str, int]:

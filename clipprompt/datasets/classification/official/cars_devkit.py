@@ -18,13 +18,14 @@ from clipprompt.errors import UserError
 def read(place: Place) -> Listed:
     """Of ``Acura RL Sedan 2012`` prompts say ``2012 Acura RL Sedan``."""
     devkit, tested = place.base / "devkit", place.base / "cars_test_annos_withlabels.mat"
-    names = [_year_first(str(name)) for name in read_mat(devkit / "cars_meta.mat", "class_names")]
+    names = [year_first(str(name)) for name in read_mat(devkit / "cars_meta.mat", "class_names")]
     parts, how = split_off_val(place.specification.name, _samples(devkit / "cars_train_annos.mat", "cars_train", names))
     files = f"cars_train_annos.mat and {tested.name}"
     return Listed(parts | {"test": _samples(tested, "cars_test", names)}, files, how)
 
 
-def _year_first(name: str) -> str:
+def year_first(name: str) -> str:
+    """``2012 Acura RL Sedan`` of ``Acura RL Sedan 2012``."""
     car, _, year = name.strip().rpartition(" ")
     return f"{year} {car}".strip()
 

@@ -16,7 +16,7 @@ from clipprompt.errors import UserError
 def read(place: Place) -> Listed:
     """The official parts (``setid.mat``) are not those of CoOp, which splits all pictures anew."""
     path = place.base / "imagelabels.mat"
-    names = _read_names(place.base / "cat_to_name.json")
+    names = read_flowers(place.base / "cat_to_name.json")
     samples = []
     for number, value in enumerate(read_mat(path, "labels"), 1):
         label = label_from(f"{path}, picture {number}", value, len(names))
@@ -25,7 +25,12 @@ def read(place: Place) -> Listed:
     return Listed(parts, path.name, how)
 
 
-def _read_names(path: Path) -> list[str]:
+def read_flowers(path: Path) -> list[str]:
+    """The flowers' names, that of number 1 first.
+
+    Raises:
+        UserError: if the file is broken, or a number has no name.
+    """
     try:
         content = json.loads(read_utf8(path))
     except (ValueError, RecursionError) as error:

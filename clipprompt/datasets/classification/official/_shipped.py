@@ -1,0 +1,12 @@
+"""Class names that ship with the package, of sets whose own files hold numbers alone."""
+
+from __future__ import annotations
+
+from clipprompt._yaml import read_mapping
+from clipprompt.resources import resource
+
+
+def shipped_names(name: str) -> list[str]:
+    """The class names of a task of VTAB, by label."""
+    names: list[str] = read_mapping(resource("configs/classnames/vtab.yaml"))[name]
+    return names
