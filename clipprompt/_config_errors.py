@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -59,8 +60,11 @@ def _walk(parts: list[str], root: type[BaseModel]) -> tuple[list[str], list[str]
 
 
 def _model_in(annotation: Any) -> tuple[type[BaseModel] | None, int]:
-    """The model that a field holds, and in how many mappings and lists it is."""
+    """The model that a field holds, if it has a value, and in how many mappings and lists it is."""
     depth = 0
+    if get_origin(annotation) in (Union, UnionType):
+        values = [one for one in get_args(annotation) if one is not type(None)]
+        annotation = values[0] if len(values) == 1 else None
     while get_origin(annotation) in (dict, list):
         annotation, depth = get_args(annotation)[-1], depth + 1
     is_model = isinstance(annotation, type) and issubclass(annotation, BaseModel)

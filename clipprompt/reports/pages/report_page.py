@@ -24,7 +24,8 @@ from clipprompt.reports.protocols.columns import MULTILABEL
 from clipprompt.reports.protocols.papers.beside import find_published
 from clipprompt.reports.protocols.papers.found import Papers
 from clipprompt.reports.protocols.rows import ProtocolTable
-from clipprompt.reports.render.grid import PAPER, Grid, has_long_labels, heading_of, make_grid, transposed
+from clipprompt.reports.render.grid import PAPER, Grid, has_long_labels, heading_of, transposed
+from clipprompt.reports.render.grids import make_grids
 
 Lists = tuple[str, list[tuple[str, list[Any]]]]
 """A subset of the classes, and a list for each method."""
@@ -78,17 +79,19 @@ def _title(tables: Sequence[ProtocolTable]) -> str:
 
 
 def _section(table: ProtocolTable, papers: Papers, numbers: Iterator[int]) -> dict[str, Any]:
-    grid = _for_page(make_grid(table, papers), heading_of(table, None))
-    n_columns = sum(not column.endswith(PAPER) for column in grid.columns) if grid.kind else len(grid.columns)
     return {
-        "grid": grid,
-        "n_columns": n_columns,
-        "card_width": _card_width([row.label for row in table.rows], n_columns),
+        "grids": [_grid(table, grid) for grid in make_grids(table, papers)],
         "plots": [_plot(plot, numbers) for plot in page_plots(table, papers)],
         "worst": list(_worst(table)) if table.protocol not in MULTILABEL else [],
         "classes": list(class_tables(table)),
         "settings": facts.settings(table),
     }
+
+
+def _grid(table: ProtocolTable, whole: Grid) -> dict[str, Any]:
+    grid = _for_page(whole, heading_of(table, None))
+    n_columns = sum(not column.endswith(PAPER) for column in grid.columns) if grid.kind else len(grid.columns)
+    return {"grid": grid, "n": n_columns, "width": _card_width([row.label for row in table.rows], n_columns)}
 
 
 def _card_width(labels: Sequence[str], n_columns: int) -> float:
@@ -99,7 +102,7 @@ def _card_width(labels: Sequence[str], n_columns: int) -> float:
 def _for_page(grid: Grid, average: str) -> Grid:
     """Sets from above, where they stand from left to right and methods have room; the average first, if last."""
     if len(grid.blocks) == 1 and not grid.blocks[0].heading:
-        return grid if has_long_labels(grid) else transposed(grid)
+        return grid if grid.stays or has_long_labels(grid) else transposed(grid)
     return replace(grid, blocks=tuple(sorted(grid.blocks, key=lambda block: block.heading != average)))
 
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from clipprompt.printable import printable
-from clipprompt.reports.protocols.columns import MULTILABEL, learns
+from clipprompt.reports.protocols.columns import MULTILABEL, TUNING, learns
 
 Record = Mapping[str, Any]
 _ROUNDING = 1e-3
@@ -23,6 +23,24 @@ def contradiction(record: Record) -> str:
 
 def _of_one_class(record: Record) -> Iterator[str]:
     yield _length(record, "per_class_accuracy")
+    if record["protocol"] == TUNING:
+        yield from _of_tuning(record)
+
+
+def _of_tuning(record: Record) -> Iterator[str]:
+    grid, share = record["grid"], record["share"]
+    if record["trained_on"] is not None and record["n_train"] == 0:
+        yield f"n_train is 0, but trained_on is {printable(repr(record['trained_on']))}"
+    if share is not None and record["trained_on"] is None:
+        yield f"share is {share:g}, but no picture was learnt from"
+    if grid is None:
+        return
+    values = [point["accuracy"] for point in grid["points"] if point["accuracy"] is not None]
+    if grid["accuracy"] != max(values, default=None):
+        best = f"the best of its points is {max(values):g}" if values else "none of its points has one"
+        yield f"the accuracy of grid is {grid['accuracy']:g}, but {best}"
+    elif not any(point["settings"] == grid["chosen"] for point in grid["points"]):
+        yield f"what grid has chosen is none of its points: {printable(repr(grid['chosen']))}"
 
 
 def _of_all(record: Record) -> Iterator[str]:

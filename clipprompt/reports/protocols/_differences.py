@@ -10,6 +10,9 @@ from clipprompt.printable import printable
 from clipprompt.reports.protocols.rows import ProtocolTable
 from clipprompt.reports.protocols.settings import Record
 
+_DRAW = ("trained_on", "subset", "class_split", "shots", "known", "share", "seed")
+"""What records agree in that learnt from one draw."""
+
 
 def describe_differences(table: ProtocolTable) -> Iterator[str]:
     """What is not the same for all numbers, and may move them a little."""
@@ -49,7 +52,7 @@ def _draws(records: Sequence[Record]) -> Iterator[str]:
     draws: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for record in records:
         if record["draw_hash"] is not None and not record.get("members"):
-            place = tuple(record.get(key) for key in ("trained_on", "subset", "class_split", "shots", "known", "seed"))
+            place = tuple(record.get(key) for key in _DRAW)
             draws[place].add(record["draw_hash"])
     sets = sorted({place[0] for place, found in draws.items() if len(found) > 1})
     if sets:

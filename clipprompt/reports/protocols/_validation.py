@@ -12,9 +12,10 @@ from clipprompt._config_errors import describe_validation
 from clipprompt.errors import UserError, nearest
 from clipprompt.evaluation.job_tests.one_class_records import ClassificationRecord
 from clipprompt.evaluation.job_tests.records import ProtocolRecord
+from clipprompt.evaluation.job_tests.tuning_records import TuningRecord
 from clipprompt.printable import to_json
 from clipprompt.reports.protocols._contradictions import contradiction
-from clipprompt.reports.protocols.columns import MULTILABEL, PROTOCOLS, SINGLE_POSITIVE
+from clipprompt.reports.protocols.columns import MULTILABEL, PROTOCOLS, SINGLE_POSITIVE, TUNING
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Count = Annotated[int, Field(ge=0)]
@@ -71,6 +72,36 @@ SEVERAL_CLASSES: dict[str, Any] = {
     "weights": list[_Share],
     "weights_by": _Name | None,
 }
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Point(BaseModel):
+    """See :class:`GridPoint`."""
+
+    model_config = _STRICT
+    settings: dict[str, Any]
+    accuracy: _Share | None
+
+
+class _Grid(BaseModel):
+    """See :class:`Grid`; pydantic reads no ``typing.TypedDict`` below Python 3.12."""
+
+    model_config = _STRICT
+    chosen: dict[str, Any]
+    accuracy: _Share
+    seed: int
+    points: Annotated[list[_Point], Field(min_length=1)]
+
+
+_OF_TUNING: dict[str, Any] = {
+    "learner": _Name,
+    "group": Literal["fgvc", "natural", "specialized", "structured"] | None,
+    "n_parameters": _Count,
+    "backbone_parameters": Annotated[int, Field(ge=1)],
+    "n_train": _Count,
+    "share": Annotated[float, Field(gt=0, le=1)] | None,
+    "grid": _Grid | None,
+}
 _MULTILABEL: dict[str, Any] = {
     **dict.fromkeys(("row", "method", "branch", "dataset", "split_hash", "class_hash", "backbone", "precision"), _Name),
     "control": bool,
@@ -104,7 +135,7 @@ def check_record(record: Mapping[str, Any], where: str) -> None:
         hint = nearest(protocol, PROTOCOLS) if isinstance(protocol, str) else ""
         what = "is missing: no record of a protocol" if protocol is None else f"is {protocol!r}; {known}{hint}"
         raise UserError(f"{where}: key 'protocol' {what}")
-    _check(record, where, _protocol(protocol in MULTILABEL))
+    _check(record, where, _protocol(protocol))
     problem = contradiction(record)
     if problem:
         raise UserError(f"{where}: {problem}")
@@ -130,10 +161,12 @@ def _check(record: Mapping[str, Any], where: str, model: type[BaseModel]) -> Non
 
 
 @cache
-def _protocol(is_multilabel: bool) -> type[BaseModel]:
-    hints = get_type_hints(ProtocolRecord if is_multilabel else ClassificationRecord)
-    narrowed = {key: _NARROWER.get(key, hint) for key, hint in hints.items()}
-    return _model(narrowed | SEVERAL_CLASSES if is_multilabel else narrowed)
+def _protocol(name: str) -> type[BaseModel]:
+    one_class = TuningRecord if name == TUNING else ClassificationRecord
+    hints = get_type_hints(ProtocolRecord if name in MULTILABEL else one_class)
+    narrower = _NARROWER | (_OF_TUNING if name == TUNING else {})
+    narrowed = {key: narrower.get(key, hint) for key, hint in hints.items()}
+    return _model(narrowed | SEVERAL_CLASSES if name in MULTILABEL else narrowed)
 
 
 @cache
@@ -143,6 +176,5 @@ def _multilabel() -> type[BaseModel]:
 
 def _model(types: Mapping[str, Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {key: (hint, ...) for key, hint in types.items()}
-    strict = ConfigDict(strict=True, allow_inf_nan=False)
-    model: type[BaseModel] = create_model("Record", __config__=strict, **fields)
+    model: type[BaseModel] = create_model("Record", __config__=_STRICT, **fields)
     return model

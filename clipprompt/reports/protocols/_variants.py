@@ -12,12 +12,12 @@ from clipprompt.printable import printable
 from clipprompt.reports.protocols.columns import BY_SHOTS, MULTILABEL
 from clipprompt.reports.protocols.settings import (
     PER_DATASET,
-    PER_PLACE,
     SELECTION,
     SETTING,
     TEMPLATES,
     TRANSDUCTIVE,
     Record,
+    per_place,
     selection_of,
     setting_of,
     settings_of,
@@ -27,6 +27,9 @@ from clipprompt.reports.protocols.settings import (
 _METHODS = (
     *("zero_shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple", "promptsrc"),
     *("tai_dpt", "dualcoop", "caption_dual"),
+    # Of visual-tuning, in the order of the study's tables; the number behind partial and mlp orders those.
+    *("full", "linear", "partial", "mlp", "sidetune", "bias", "adapter", "lora", "vpt-shallow", "vpt-deep", "vpt-bias"),
+    *("clip-adapter", "tip-adapter", "tip-adapter-f", "clip-lora"),
 )
 OF_CAPTIONS = ("tai_dpt",)
 """Methods that learn from captions unless it is said otherwise; any other's pictures go without saying."""
@@ -87,8 +90,8 @@ def _told_apart(traits: dict[str, Any], records: Sequence[Record]) -> list[Group
     values: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for record in records:
         settings = settings_of(record)
-        for key in _per_place(record):
-            place = key, record["dataset"], record["shots"], record.get("known")
+        for key in per_place(record):
+            place = key, record["dataset"], record["shots"], record.get("known"), record.get("share")
             values[place].add(json.dumps(settings.get(key)))
     keys = sorted({key for (key, *_), found in values.items() if len(found) > 1})
     groups = _grouped(records, lambda record: {**traits, **{key: settings_of(record).get(key) for key in keys}})
@@ -97,7 +100,8 @@ def _told_apart(traits: dict[str, Any], records: Sequence[Record]) -> list[Group
 
 def _completed(groups: Sequence[Group]) -> list[Group]:
     """Says of every row what tells two of them apart, where its runs agree in it."""
-    told = {key for traits, _ in groups for key in traits if key.rpartition(": ")[2] in PER_PLACE}
+    usual = {key for _, group in groups for record in group for key in per_place(record)}
+    told = {key for traits, _ in groups for key in traits} & usual
     return [(traits | _agreed(group, told - traits.keys()), group) for traits, group in groups]
 
 
@@ -117,7 +121,7 @@ def _also(traits: Mapping[str, Any], group: Sequence[Record], records: Sequence[
 
 def _traits(record: Record) -> dict[str, Any]:
     """What makes a row: settings, and what else the records of one row agree in."""
-    settings = {key: value for key, value in settings_of(record).items() if key not in _per_place(record)}
+    settings = {key: value for key, value in settings_of(record).items() if key not in per_place(record)}
     traits = settings
     if record["protocol"] not in BY_SHOTS and record["trained_on"] is not None:
         traits["shots"] = record["shots"]
@@ -128,12 +132,6 @@ def _traits(record: Record) -> dict[str, Any]:
     else:
         traits |= {SELECTION: selection_of(record), SETTING: record[SETTING]}
     return traits
-
-
-def _per_place(record: Record) -> tuple[str, ...]:
-    """Settings that protocols give by data set and the like; of an ensemble also those of its members."""
-    keys = PER_PLACE if record["protocol"] in MULTILABEL else PER_DATASET
-    return (*keys, *(f"{member}: {key}" for member in record.get("members", ()) for key in keys))
 
 
 def _differing(all_traits: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -170,9 +168,11 @@ def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _method_order(name: str) -> tuple[bool, int, str]:
+def _method_order(name: str) -> tuple[bool, int, int, str]:
     """Ensembles last."""
-    return "+" in name, _METHODS.index(name) if name in _METHODS else len(_METHODS), name
+    stem, _, number = name.rpartition("-")
+    stem, depth = (stem, int(number)) if stem and number.isdecimal() else (name, 0)
+    return "+" in name, _METHODS.index(stem) if stem in _METHODS else len(_METHODS), depth, name
 
 
 def _source_order(source: str | None) -> int:

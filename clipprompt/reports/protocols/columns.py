@@ -7,7 +7,8 @@ from typing import Any
 
 MULTILABEL = ("partial-label", "few-shot-multilabel", "multilabel-zero-shot")
 """Protocols whose pictures have several classes: mAP in place of accuracy."""
-PROTOCOLS = ("base-to-novel", "few-shot", "cross-dataset", "domain", "zero-shot", *MULTILABEL)
+TUNING = "visual-tuning"
+PROTOCOLS = ("base-to-novel", "few-shot", "cross-dataset", "domain", "zero-shot", *MULTILABEL, TUNING)
 BY_SHOTS = ("few-shot", "few-shot-multilabel")
 """Protocols whose columns are numbers of shots."""
 BASE, NOVEL, HM, ACCURACY, AVERAGE = "base", "novel", "hm", "accuracy", "average"
@@ -53,6 +54,8 @@ def column_of(record: Mapping[str, Any]) -> str:
         return f"{_CLASSES[record['tested_subset']]} mAP"
     if protocol == "partial-label":
         return NOTHING_LEARNT if record["trained_on"] is None else _of_known(record["known"])
+    if protocol == TUNING and record["share"] not in (None, 1):
+        return f"{100 * record['share']:g}"
     if protocol not in BY_SHOTS:
         return ACCURACY
     if record["trained_on"] is None:
@@ -96,6 +99,8 @@ def title_of(column: str, protocol: str) -> str:
     """What stands above a column."""
     if protocol == "partial-label":
         return f"{column}%" if is_number(column) else _PARTIAL.get(column, column)
+    if protocol == TUNING:
+        return f"{column}%" if is_number(column) else "all pictures" if column == ACCURACY else column
     if is_number(column):
         return f"{column} shot{'' if column == '1' else 's'}"
     if column == EVERYTHING:

@@ -16,8 +16,8 @@ Run = tuple[int, int | None]
 
 OF_A_TABLE = ("protocol", "part", "backbone", "pretrained", "fingerprint", "precision", "transform")
 _OF_A_RUN = ("trained_on", "shots", "subset", "class_split", "seed", "draw_hash", "selection", "setting")
-_OF_LABELS = ("known", "learns_from", "branch", "members")
-"""What records have besides, where pictures have several classes."""
+_BESIDES = ("known", "learns_from", "branch", "members", "share")
+"""What records have besides, where pictures have several classes or a share of them is learnt from."""
 _VERSION = ("split_hash", "class_hash", "dataset_options")
 _TESTED = ("dataset", "tested_subset", *_VERSION)
 _MEASURES = (("accuracy", "accuracies"), ("mean_average_precision", "mAP"))
@@ -114,7 +114,7 @@ def _tested_version(record: Record) -> str:
 
 def _run_place(record: Record) -> str:
     """What one row may have once."""
-    keys = ("dataset", "tested_subset", "class_split", "seed", "shots", "selection", "setting", *_OF_LABELS)
+    keys = ("dataset", "tested_subset", "class_split", "seed", "shots", "selection", "setting", *_BESIDES)
     return json.dumps([record["method"], settings_of(record), _key(record, keys)], sort_keys=True)
 
 
@@ -124,7 +124,7 @@ def _drawn_version(record: Record) -> str:
 
 def _identity(record: Record) -> str:
     method = [record["protocol"], record["method"], settings_of(record)]
-    keys = (*_TESTED, *_OF_A_RUN, *OF_A_TABLE, *_OF_LABELS)
+    keys = (*_TESTED, *_OF_A_RUN, *OF_A_TABLE, *_BESIDES)
     return json.dumps([*method, *(record.get(key) for key in keys)], sort_keys=True)
 
 
@@ -134,5 +134,5 @@ def _key(record: Record, keys: Sequence[str]) -> str:
 
 def _name(record: Record) -> str:
     seed = "" if record["seed"] is None else f", seed {record['seed']}"
-    known = "" if record.get("known") is None else f", known {record['known']}"
-    return f"{record['method']} on {record['dataset']}, {record['tested_subset']} classes{known}{seed}"
+    parts = [f", {key} {record[key]}" for key in ("known", "share") if record.get(key) is not None]
+    return f"{record['method']} on {record['dataset']}, {record['tested_subset']} classes{''.join(parts)}{seed}"

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.printable import printable
 from clipprompt.reports.protocols._differences import describe_beside, describe_differences, listed
+from clipprompt.reports.protocols._group_notes import describe_groups
 from clipprompt.reports.protocols._multilabel_notes import describe_multilabel
-from clipprompt.reports.protocols.columns import BY_SHOTS, DERIVED, HM, MULTILABEL, measure_of
+from clipprompt.reports.protocols.columns import BY_SHOTS, DERIVED, HM, MULTILABEL, TUNING, measure_of
 from clipprompt.reports.protocols.rows import ProtocolTable, picture_size
-from clipprompt.reports.protocols.settings import PER_DATASET, Record, settings_of
+from clipprompt.reports.protocols.settings import PER_DATASET, Record, chosen, settings_of
 
 HIGH_VARIANCE = tuple(name for name, one in SPECIFICATIONS.items() if one.high_variance)
 _FLAG = "high-variance set: runs of one method can lie several percent apart"
@@ -38,9 +39,9 @@ def describe_table(table: ProtocolTable) -> str:
 
 
 def _says_shots(table: ProtocolTable) -> bool:
-    """Where they are no columns; several classes a picture are learnt from all pictures, unless it is said."""
+    """Where they are no columns; sets of several classes a picture, and of tuning, are learnt whole if none is said."""
     has_shots = any(record["shots"] is not None for record in table.records)
-    return table.protocol not in BY_SHOTS and (has_shots or table.protocol not in MULTILABEL)
+    return table.protocol not in BY_SHOTS and (has_shots or table.protocol not in (*MULTILABEL, TUNING))
 
 
 def _shots_in_words(n: int | None) -> str:
@@ -61,6 +62,8 @@ def describe_notes(table: ProtocolTable, before: Sequence[ProtocolTable]) -> Ite
         yield f"±: sample standard deviation over runs ({_runs_in_words(table.records)})"
     if table.protocol in MULTILABEL:
         yield from describe_multilabel(table)
+    if table.protocol == TUNING:
+        yield from describe_groups(table)
     yield from _average(table)
     yield from _counts(table)
     for row in table.rows:
@@ -96,7 +99,7 @@ def _average(table: ProtocolTable) -> Iterator[str]:
     else:
         yield f"average: over the {len(table.averaged)} {kind} that all rows have"
     for row in table.rows:
-        columns = {column for _, column in row.numbers} - {*DERIVED}
+        columns = {column for _, column in row.numbers} & {*table.measured}
         lacking = [name for name in targets if any((name, column) not in row.numbers for column in columns)]
         if lacking:
             yield f"no number, or not all, of {row.label}: {listed(lacking)}"
@@ -127,7 +130,7 @@ def _settings(table: ProtocolTable) -> Iterator[str]:
     for row in table.rows:
         for key in PER_DATASET:
             values: dict[str, list[str]] = defaultdict(list)
-            for record in row.records:
+            for record in (record for record in row.records if key not in chosen(record)):
                 names = values[json.dumps(settings_of(record).get(key))]
                 has_shots = table.protocol in BY_SHOTS and record["trained_on"] is not None
                 where = record["dataset"] + (f" {_shots_in_words(record['shots'])}" if has_shots else "")

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from clipprompt._yaml import read_mapping
-from clipprompt.reports.protocols.columns import MULTILABEL
+from clipprompt.reports.protocols.columns import MULTILABEL, TUNING
 from clipprompt.resources import resource
 
 Record = Mapping[str, Any]
@@ -24,6 +24,8 @@ _SETTINGS_OF_DATA = {
     f"data.{name}"
     for name in ("augment", "keep_empty", "labels", "n_captions", "n_images", "skip_missing", "templates")
 }
+_UNLESS_OTHER = {"train.optimizer": "sgd"}
+"""Options that older records lack, with the value that went without saying."""
 TEMPLATES, OWN, CAPTIONS, SELECTION = "learner.templates", "{dataset}", "captions", "selection"
 SETTING, TRANSDUCTIVE = "setting", "transductive"
 PER_DATASET = (
@@ -37,6 +39,8 @@ PER_DATASET = (
 """Settings that protocols give by data set: they tell rows apart only where one set was run with several values."""
 PER_PLACE = (*PER_DATASET, "train.select", SELECTION, SETTING)
 """The same where pictures have several classes, with what the kind of known labels decides."""
+_GRID = ("train.lr", "train.weight_decay")
+"""Settings that visual-tuning chooses by data set."""
 
 
 def settings_of(record: Record) -> dict[str, Any]:
@@ -44,7 +48,8 @@ def settings_of(record: Record) -> dict[str, Any]:
 
     Hand-written sentences of the record's own set are ``{dataset}``.
     """
-    settings = {key: value for key, value in record["options"].items() if _is_setting(key)}
+    options = record["options"].items()
+    settings = {key: value for key, value in options if _is_setting(key) and value != _UNLESS_OTHER.get(key, ...)}
     if record.get("corpus") is not None:
         settings[CAPTIONS] = record["corpus"]
     if record["protocol"] in MULTILABEL:
@@ -57,6 +62,19 @@ def settings_of(record: Record) -> dict[str, Any]:
 def selection_of(record: Record) -> str:
     """The rule by which an epoch was kept, in the same words for all sets."""
     return str(record["selection"]).replace(f" {record['trained_on']}:", f" {OWN}:")
+
+
+def per_place(record: Record) -> tuple[str, ...]:
+    """Settings that may differ by data set within a row; of an ensemble also those of its members."""
+    if record["protocol"] == TUNING:
+        return tuple(dict.fromkeys((*PER_DATASET, *_GRID, *chosen(record))))
+    keys = PER_PLACE if record["protocol"] in MULTILABEL else PER_DATASET
+    return (*keys, *(f"{member}: {key}" for member in record.get("members", ()) for key in keys))
+
+
+def chosen(record: Record) -> dict[str, Any]:
+    """Settings that a grid chose on val; none where they were given."""
+    return dict((record.get("grid") or {}).get("chosen", {}))
 
 
 def setting_of(records: Iterable[Record]) -> str:

@@ -10,13 +10,16 @@ from statistics import fmean
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS as ONE_CLASS
 from clipprompt.datasets.specifications import SPECIFICATIONS as SEVERAL_CLASSES
 from clipprompt.reports.protocols._variants import Variant, variants
-from clipprompt.reports.protocols.columns import PROTOCOLS, learns, numbers_of, ordered
+from clipprompt.reports.protocols.columns import PROTOCOLS, TUNING, learns, numbers_of, ordered
 from clipprompt.reports.protocols.comparable import OF_A_TABLE, Run, comparable, distinct_records, run_of
 from clipprompt.reports.protocols.derived import derived_columns, with_averages, with_derived
+from clipprompt.reports.protocols.groups import whole, with_groups
 from clipprompt.reports.protocols.notes import describe_notes
 from clipprompt.reports.protocols.rows import MethodRow, Number, Place, ProtocolTable
 from clipprompt.reports.protocols.settings import Record, setting_of
 
+_FROM_THE_SET = ("tip_adapter",)
+"""Learners that hold the training pictures before any epoch."""
 _DATASETS = (*ONE_CLASS, *SEVERAL_CLASSES)
 
 
@@ -43,6 +46,7 @@ def _table(records: list[Record], before: Sequence[ProtocolTable]) -> ProtocolTa
     measured = ordered(column for record in records for column in numbers_of(record))
     protocol = str(records[0]["protocol"])
     rows = [_row(variant) for variant in variants(records)]
+    rows = [*with_groups(rows, whole(measured))] if protocol == TUNING else rows
     averaged = [name for name in datasets if name != source and all(_has_all(row, name, measured) for row in rows)]
     table = ProtocolTable(
         **{key: records[0][key] for key in OF_A_TABLE},
@@ -68,7 +72,7 @@ def _row(variant: Variant) -> MethodRow:
         label=variant.label,
         setting=setting_of(variant.records),
         learns=learns(first),
-        is_control=first["options"].get("train.epochs") == 0,
+        is_control=first["options"].get("train.epochs") == 0 and first.get("learner") not in _FROM_THE_SET,
         numbers=with_derived(first["protocol"], {place: _over_runs(runs) for place, runs in values.items()}),
         records=variant.records,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from clipprompt.reports.render.grid import LONG, NOTHING, PAPER, Block, Cell, Grid, Line, transposed
+from clipprompt.reports.render.grid import LONG, PAPER, Block, Cell, Grid, Line, transposed
 
 _DECIMALS, _SHORT_DECIMALS = 2, 1
 """As papers print; TaI-DPT's table of eleven columns has one."""
@@ -31,6 +31,7 @@ _SIGNS = {
     "†": r"$\dagger$",
     "‡": r"$\ddagger$",
     "–": "--",
+    "×": r"$\times$",
 }
 
 
@@ -47,7 +48,7 @@ def to_latex(grid: Grid) -> str:
 
 def _turned(grid: Grid) -> Grid:
     """Sets as lines where they would be many columns, which fit the page in letters that nobody can read."""
-    is_wide = not grid.kind and len(grid.columns) > max(_UPRIGHT, len(grid.blocks[0].lines))
+    is_wide = not grid.kind and not grid.stays and len(grid.columns) > max(_UPRIGHT, len(grid.blocks[0].lines))
     return transposed(grid) if is_wide else grid
 
 
@@ -136,7 +137,10 @@ def _has_spreads_below(grid: Grid) -> bool:
 
 def _rows(line: Line, spreads_below: bool) -> Iterator[str]:
     if not spreads_below:
-        yield " & ".join([_label(line), *(_mean(cell) + _spread(cell, r"\,") for cell in line.cells)]) + r" \\"
+        yield (
+            " & ".join([_label(line), *(_mean(cell) + _spread(cell, r"\,") + _tail(cell) for cell in line.cells)])
+            + r" \\"
+        )
         return
     spreads = [_spread(cell, "", _SHORT_DECIMALS) for cell in line.cells]
     end = r" \\[-.4ex]" if any(spreads) else r" \\"
@@ -147,10 +151,14 @@ def _rows(line: Line, spreads_below: bool) -> Iterator[str]:
 
 def _mean(cell: Cell, decimals: int = _DECIMALS) -> str:
     if cell.number is None:
-        text = escape_latex(cell.text(decimals))
-        return text if text == escape_latex(NOTHING) else rf"\textit{{{text}}}"
+        text = escape_latex(replace(cell, tail="").text(decimals))
+        return rf"\textit{{{text}}}" if cell.printed is not None else text
     mean = f"{cell.number.mean:.{decimals}f}"
     return rf"\textbf{{{mean}}}" if cell.is_best else mean
+
+
+def _tail(cell: Cell) -> str:
+    return rf"{{\tiny{escape_latex(cell.tail)}}}" if cell.tail else ""
 
 
 def _spread(cell: Cell, before: str, decimals: int = _DECIMALS) -> str:

@@ -55,8 +55,9 @@ def _fitted(grid: Grid, width: int) -> tuple[Grid, _Form]:
     Of many columns, such as shares of labels, deviations stand below their numbers. Methods are in columns where sets
     have no room.
     """
-    forms = (_WIDE, _NARROW, _BELOW) if grid.kind else (_WIDE, _NARROW)
-    shapes = [(shape, form) for shape in [grid, *([] if grid.kind else [transposed(grid)])] for form in forms]
+    stays = bool(grid.kind) or grid.stays
+    forms = (_WIDE, _NARROW, _BELOW) if stays else (_WIDE, _NARROW)
+    shapes = [(shape, form) for shape in [grid, *([] if stays else [transposed(grid)])] for form in forms]
     for shape, form in shapes:
         if _least_label(shape) + _room(_widths(shape, form), form) <= width:
             return shape, form
@@ -154,4 +155,4 @@ def _cells(line: Line, sign: str) -> Iterator[Text]:
 def _cell_style(cell: Cell) -> str:
     if cell.is_marked:
         return "magenta"  # seen on black and on white
-    return "bold" if cell.is_best else "dim" if cell.number is None else ""
+    return "bold" if cell.is_best else "dim" if cell.number is None and not cell.words else ""

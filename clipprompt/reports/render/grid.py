@@ -31,22 +31,27 @@ class Cell:
         printed: of a paper, in percent.
         is_best: of the numbers of ours that it competes with.
         is_marked: whether the paper's differs from ours.
+        tail: behind the number, such as a count in brackets.
+        words: in the place of a number.
     """
 
     number: Number | None = None
     printed: float | None = None
     is_best: bool = False
     is_marked: bool = False
+    tail: str = ""
+    words: str = ""
 
     def text(self, decimals: int = 1, sign: str = " ± ") -> str:
         """The number with its deviation."""
         if self.number is not None:
             spread = "" if self.number.std is None else f"{sign}{self.number.std:.{decimals}f}"
-            return f"{self.number.mean:.{decimals}f}{spread}"
+            parts = (self.tail, spread) if sign.startswith("\n") else (spread, self.tail)  # a count beside its number
+            return f"{self.number.mean:.{decimals}f}{''.join(parts)}"
         if self.printed is None:
-            return NOTHING
+            return self.words or NOTHING
         # 64.05 becomes 64.1, as on paper, though the nearest float lies below it.
-        return f"{self.printed + 1e-9:.{decimals}f}{'*' if self.is_marked else ''}"
+        return f"{self.printed + 1e-9:.{decimals}f}{'*' if self.is_marked else ''}{self.tail}"
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ class Grid:
         columns: titles of the cells.
         blocks: at least one, all with the same columns.
         notes: sentences below.
+        stays: methods are lines wherever it is shown.
     """
 
     caption: str
@@ -85,12 +91,13 @@ class Grid:
     columns: tuple[str, ...]
     blocks: tuple[Block, ...]
     notes: tuple[str, ...]
+    stays: bool = False
 
 
 def make_grid(table: ProtocolTable, papers: Papers) -> Grid:
     """The table with the papers' numbers: in their own columns for base-to-novel, else in lines."""
     caption, notes = describe_table(table), (*table.notes, *papers.notes)
-    if table.protocol not in _BLOCKS:
+    if table.protocol not in _BLOCKS and table.columns == (ACCURACY,):
         grid = Grid(caption, "", "method", *_matrix(table, papers), notes)
         return grid if table.protocol != "zero-shot" or has_long_labels(grid) else transposed(grid)
     names = [
@@ -145,32 +152,32 @@ def _with_paper_columns(table: ProtocolTable, papers: Papers, dataset: str | Non
 def _with_paper_lines(table: ProtocolTable, papers: Papers, dataset: str | None) -> Iterator[Line]:
     for line, row in _lines(table, dataset):
         yield line
-        yield from _paper_line(row.label, tuple(_beside(papers, row, dataset, column) for column in table.columns))
+        yield from paper_line(row.label, tuple(_beside(papers, row, dataset, column) for column in table.columns))
     for paper in papers.others:
-        yield from _paper_line(paper.title, tuple(_printed(paper, dataset, column) for column in table.columns))
+        yield from paper_line(paper.title, tuple(_printed(paper, dataset, column) for column in table.columns))
 
 
 def _matrix(table: ProtocolTable, papers: Papers) -> tuple[tuple[str, ...], tuple[Block, ...]]:
     places = list[str | None](table.datasets)
     if any((None, ACCURACY) in row.numbers for row in table.rows):
         places.append(None)
-    columns = [_best([row.numbers.get((name, ACCURACY)) for row in table.rows]) for name in places]
+    columns = [best_cells([row.numbers.get((name, ACCURACY)) for row in table.rows]) for name in places]
     lines = list[Line]()
     for index, row in enumerate(table.rows):
         lines.append(Line(row.label, tuple(column[index] for column in columns)))
-        lines += _paper_line(row.label, tuple(_beside(papers, row, name, ACCURACY) for name in places))
+        lines += paper_line(row.label, tuple(_beside(papers, row, name, ACCURACY) for name in places))
     return tuple(heading_of(table, name) for name in places), (Block("", tuple(lines)),)
 
 
 def _lines(table: ProtocolTable, dataset: str | None) -> Iterator[tuple[Line, MethodRow]]:
     """The rows that have a number on a set; those that lack all are said in a note."""
     rows = [row for row in table.rows if any((dataset, column) in row.numbers for column in table.columns)]
-    columns = [_best([row.numbers.get((dataset, column)) for row in rows]) for column in table.columns]
+    columns = [best_cells([row.numbers.get((dataset, column)) for row in rows]) for column in table.columns]
     for index, row in enumerate(rows):
         yield Line(row.label, tuple(column[index] for column in columns)), row
 
 
-def _best(numbers: Sequence[Number | None]) -> list[Cell]:
+def best_cells(numbers: Sequence[Number | None]) -> list[Cell]:
     """Cells of numbers that compete; of one alone there is no best."""
     means = [number.mean for number in numbers if number is not None]
     return [
@@ -188,6 +195,7 @@ def _printed(paper: Printed, dataset: str | None, column: str) -> Cell:
     return Cell(printed=paper.numbers.get((dataset, column)))
 
 
-def _paper_line(label: str, cells: tuple[Cell, ...]) -> Iterator[Line]:
+def paper_line(label: str, cells: tuple[Cell, ...]) -> Iterator[Line]:
+    """A paper's numbers below our row; nothing where it prints none."""
     if any(cell.printed is not None for cell in cells):
         yield Line(f"{label}{PAPER}", cells, is_printed=True)

@@ -10,7 +10,8 @@ from clipprompt.errors import UserError, nearest
 from clipprompt.reports.protocols.papers.beside import find_published
 from clipprompt.reports.protocols.papers.found import Papers
 from clipprompt.reports.protocols.rows import ProtocolTable
-from clipprompt.reports.render.grid import Grid, make_grid
+from clipprompt.reports.render.grid import Grid
+from clipprompt.reports.render.grids import make_grids
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -63,7 +64,7 @@ def check_protocol_format(name: str) -> None:
 
 
 def _grids(tables: Sequence[ProtocolTable], published: bool) -> list[Grid]:
-    return [make_grid(table, _papers(table, published)) for table in tables]
+    return [grid for table in tables for grid in make_grids(table, _papers(table, published))]
 
 
 def _papers(table: ProtocolTable, published: bool) -> Papers:

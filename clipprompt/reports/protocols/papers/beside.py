@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from clipprompt.printable import printable
-from clipprompt.reports.protocols.columns import column_of
+from clipprompt.reports.protocols.columns import TUNING, column_of
 from clipprompt.reports.protocols.papers.compare import SHOTS, foreign_sets, unlike_base_to_novel, unlike_hand_written
 from clipprompt.reports.protocols.papers.found import Papers, paper_notes
 from clipprompt.reports.protocols.papers.partial_labels import partial_labels
 from clipprompt.reports.protocols.papers.printed import Printed, load_base_to_novel, load_hand_written
+from clipprompt.reports.protocols.papers.visual_tuning import visual_tuning
 from clipprompt.reports.protocols.rows import Place, ProtocolTable
 from clipprompt.reports.protocols.settings import OWN, TEMPLATES, Record, hand_written, settings_of
 
@@ -23,6 +24,8 @@ def find_published(table: ProtocolTable) -> Papers:
         return _base_to_novel(table)
     if table.protocol == "partial-label":
         return partial_labels(table)
+    if table.protocol == TUNING:
+        return visual_tuning(table)
     return _hand_written(table) if table.protocol in ("few-shot", "zero-shot") else Papers()
 
 

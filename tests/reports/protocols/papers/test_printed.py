@@ -69,6 +69,32 @@ def _without_images(rows: Rows) -> None:
     assert len({(row["name"], row["backbone"]) for row in rows}) == len(rows)
 
 
+def _study(methods: str, *, fgvc: bool = False) -> Callable[[Rows], None]:
+    """Of Visual Prompt Tuning: each part of a file has these methods, ``full`` first, which wins against nothing."""
+    n_sets = {**({"fgvc": 5} if fgvc else {}), "natural": 7, "specialized": 4, "structured": 8}
+
+    def check(rows: Rows) -> None:
+        parts: dict[str, Rows] = {}
+        for row in rows:
+            parts.setdefault(row.get("pretraining", row.get("backbone", "")), []).append(row)
+        for part in parts.values():
+            assert [row["method"] for row in part] == methods.split()
+            assert all(row["total_params"] >= "1" for row in part)
+            total = {row["method"]: float(row["total_params"]) for row in part}
+            assert total["full"] == max(total.values())
+            assert total["full"] == pytest.approx(sum(n_sets.values()), abs=0.1)
+            assert total["linear"] <= min(total.values()) + 0.01
+            for group, n in n_sets.items():
+                assert part[0][f"{group}_wins"] == ""
+                assert all(0 <= int(row[f"{group}_wins"]) <= n for row in part[1:])
+                accuracy = {row["method"]: float(row[group if group == "fgvc" else f"vtab_{group}"]) for row in part}
+                never = [row["method"] for row in part[1:] if row[f"{group}_wins"] == "0"]
+                assert all(accuracy[name] < accuracy["full"] for name in never), "no win, so no better mean"
+
+    return check
+
+
+_BASELINES = "full linear partial-1 mlp-3"
 INVARIANTS: dict[str, Callable[[Rows], None]] = {
     TABLE_3: _table_3,
     AVERAGES: _averages,
@@ -76,6 +102,10 @@ INVARIANTS: dict[str, Callable[[Rows], None]] = {
     "tai_dpt_table1": _tai_dpt,
     "tai_dpt_table3": _tai_dpt_3,
     "without_images": _without_images,
+    "vpt_table1_vit_b16_in21k": _study(f"{_BASELINES} sidetune bias adapter vpt-shallow vpt-deep", fgvc=True),
+    "vpt_table2_swin_b_in21k": _study("full linear mlp-3 partial-1 bias vpt-shallow vpt-deep"),
+    "vpt_table4_mae_mocov3": _study("full linear partial-1 bias adapter vpt-shallow vpt-deep"),
+    "vpt_table5_convnets": _study(f"{_BASELINES} bias vpt"),
 }
 
 
@@ -91,7 +121,8 @@ def test_file_is_what_it_says(name: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_numbers_are_percent_and_no_row_comes_twice(name: str) -> None:
     rows = read_published(f"{name}.csv")
-    numbers = [float(cell) for row in rows for cell in row.values() if cell.replace(".", "", 1).isdigit()]
+    cells = [cell for row in rows for key, cell in row.items() if not key.endswith(("_wins", "_scope", "extra_params"))]
+    numbers = [float(cell) for cell in cells if cell.replace(".", "", 1).isdigit()]
     assert len(numbers) >= len(rows)
     assert all(1 < number <= 100 for number in numbers)
     assert len({tuple(row.values()) for row in rows}) == len(rows)
