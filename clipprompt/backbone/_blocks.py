@@ -14,6 +14,7 @@ from open_clip.transformer import CustomResidualAttentionBlock, QuickGELU, Resid
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from clipprompt.backbone._split import project_states
 from clipprompt.errors import UserError
 
 # Attribute of a block that holds its compiled walk.
@@ -137,20 +138,14 @@ def run_value_path(block: ResidualAttentionBlock, states: Tensor) -> Tensor:
     Returns:
         (N, L, width).
     """
-    attention = block.attn
-    start = 2 * attention.embed_dim
-    values = F.linear(block.ln_1(states), attention.in_proj_weight[start:], attention.in_proj_bias[start:])
-    return _feed_forward(block, states + block.ls_1(attention.out_proj(values)))
+    values = project_states(block.attn, block.ln_1(states), 2, 3)
+    return _feed_forward(block, states + block.ls_1(block.attn.out_proj(values)))
 
 
 def _project(block: ResidualAttentionBlock, normed: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
     """Queries (0), keys (1) and values (2) by heads, those from ``first`` up to ``last`` in one product."""
-    attention = block.attn
-    part = slice(first * attention.embed_dim, last * attention.embed_dim)
-    projected = F.linear(normed, attention.in_proj_weight[part], attention.in_proj_bias[part])
-    split: Tensor = projected.unflatten(
-        -1, (last - first, attention.num_heads, -1)
-    )  # (N, L, parts, heads, width / heads)
+    projected = project_states(block.attn, normed, first, last)
+    split = projected.unflatten(-1, (last - first, block.attn.num_heads, -1))  # (N, L, parts, heads, width / heads)
     parts: tuple[Tensor, ...] = split.permute(2, 0, 3, 1, 4).unbind(0)
     return parts
 

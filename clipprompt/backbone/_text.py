@@ -59,7 +59,7 @@ class TextTower:
     @property
     def dtype(self) -> torch.dtype:
         """The type in which the layers compute; norms and positions may be kept in another."""
-        dtype: torch.dtype = self._blocks[0].attn.in_proj_weight.dtype
+        dtype: torch.dtype = self._blocks[0].attn.out_proj.weight.dtype
         return dtype
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
