@@ -16,6 +16,7 @@ from open_clip.model import CLIP, CustomTextCLIP
 from torch import Tensor
 
 from clipprompt.backbone._blocks import cast_layer_scales
+from clipprompt.backbone._fork import fork
 from clipprompt.backbone._loading import (
     RANDOM,
     brings_its_weights,
@@ -220,6 +221,10 @@ class Backbone:
             float32 (B, E), not normalised.
         """
         return self.vision.pool(self.vision.trunk(images.to(self.device)))
+
+    def fork(self) -> Backbone:
+        """A backbone of one's own to put modules into: its parameters and buffers are the same tensors, not copies."""
+        return fork(self)
 
     def compile(self) -> Backbone:
         """Compiles the blocks of open_clip's own transformers, text and image, with ``torch.compile``.
