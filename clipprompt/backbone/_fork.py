@@ -17,18 +17,21 @@ def fork(backbone: T) -> T:
     """A copy of a backbone's modules and towers whose parameters and buffers are the same tensors.
 
     What is put into it is seen by nobody else, and it takes no memory worth the name. A number that changes in place
-    changes in both: whoever wants others sets a parameter of their own. What reads texts and pictures is shared, and
-    compiled walks are left out: they know the blocks as they were.
+    changes in both: whoever wants others sets a parameter of their own. What reads texts and pictures is shared.
+    Compiled walks are left out: they know the blocks as they were.
 
     Args:
         backbone: of open_clip or of timm; itself not changed.
     """
-    shared: list[Any] = [getattr(backbone, name, None) for name in ("tokenizer", "preprocess")]
-    for part in vars(backbone).values():
-        if isinstance(part, nn.Module):
-            shared += chain(part.parameters(), part.buffers())
-    copied = copy.deepcopy(backbone, {id(part): part for part in shared})
-    for part in vars(copied).values():
-        for module in part.modules() if isinstance(part, nn.Module) else ():
+    shared: list[Any] = [vars(backbone).get(name) for name in ("_tokenizer", "preprocess")]
+    for part in _modules(backbone):
+        shared += chain(part.parameters(), part.buffers())
+    copied = copy.deepcopy(backbone, {id(part): part for part in shared if part is not None})
+    for part in _modules(copied):
+        for module in part.modules():
             vars(module).pop(COMPILED, None)
     return copied
+
+
+def _modules(backbone: object) -> list[nn.Module]:
+    return [part for part in vars(backbone).values() if isinstance(part, nn.Module)]

@@ -6,7 +6,7 @@ layer that is that one alone: a view of its rows, which takes no memory.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,9 @@ class SplitProjection(nn.Module):
         biases = (None, None, None) if bias is None else bias.detach().chunk(3)
         self.q_proj, self.k_proj, self.v_proj = map(_layer_over, weights, biases)
 
-    def parts(self, first: int, last: int) -> list[nn.Module]:
+    def parts(self, first: int, last: int) -> tuple[nn.Module, ...]:
         """The layers of queries (0), keys (1) and values (2), from ``first`` up to ``last``."""
-        return [self.q_proj, self.k_proj, self.v_proj][first:last]
+        return (self.q_proj, self.k_proj, self.v_proj)[first:last]
 
     def forward(self, states: Tensor) -> Tensor:
         """Queries, keys and values (…, 3 W) of states (…, W)."""
@@ -46,13 +46,13 @@ class SplitAttention(nn.Module):
     ) -> tuple[Tensor, None]:
         """What the packed one gives where a block of open_clip calls it, batch first: (N, L, W), and no weights."""
         inputs = (query, key, value)
-        heads = [
+        queries, keys, values = (
             part(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for part, x in zip(self.in_proj.parts(0, 3), inputs, strict=True)
-        ]
+        )
         if attn_mask is not None and attn_mask.dim() == 3:
             attn_mask = attn_mask.unflatten(0, (-1, self.num_heads))
-        mixed = F.scaled_dot_product_attention(*heads, attn_mask=attn_mask)
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=attn_mask)
         return self.out_proj(mixed.transpose(1, 2).flatten(2)), None
 
 
@@ -109,7 +109,7 @@ def projections_of(block: nn.Module) -> dict[str, Projection]:
     return found
 
 
-def split_attention(block: nn.Module) -> None:
+def split_attention(block: Any) -> None:
     """Gives the attention of a block of a fork layers of their own for q, k and v, over the rows of the same tensors.
 
     A block whose attention has them already stays as it is.
@@ -121,7 +121,7 @@ def split_attention(block: nn.Module) -> None:
         _split_timm(attention)
 
 
-def _split_timm(attention: nn.Module) -> None:
+def _split_timm(attention: Any) -> None:
     packed, bias = attention.qkv, attention.qkv.bias
     if getattr(attention, "q_bias", None) is not None:  # EVA keeps the biases apart, for the keys have none
         bias = torch.cat([attention.q_bias, attention.k_bias, attention.v_bias])

@@ -14,6 +14,7 @@ of the full computation up to float rounding (CLIP, arXiv 2103.00020, 2.4 for th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -61,6 +62,12 @@ class TextTower:
         """The type in which the layers compute; norms and positions may be kept in another."""
         dtype: torch.dtype = self._blocks[0].attn.out_proj.weight.dtype
         return dtype
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The layers, in order."""
+        blocks: Sequence[nn.Module] = self._blocks
+        return blocks
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """Token embeddings, without positions.

@@ -7,6 +7,7 @@ token behind the padding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -48,6 +49,12 @@ class PlainTextTower(WholeTextTower):
         """The type in which the layers compute; norms and positions may be kept in another."""
         dtype: torch.dtype = self._source.transformer.get_cast_dtype()
         return dtype
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The layers, in order."""
+        blocks: Sequence[nn.Module] = self._source.transformer.resblocks
+        return blocks
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """Token embeddings (…, L, d), float32 and without positions, of ids (…, L)."""

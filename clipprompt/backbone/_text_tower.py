@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from clipprompt.backbone._layout import TextLayout
 
@@ -32,6 +33,10 @@ class AnyTextTower(Protocol):
     @property
     def dtype(self) -> torch.dtype:
         """The type in which the layers compute."""
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The layers, where they are open_clip's; none where they are another library's."""
 
     def embed_tokens(self, tokens: Tensor) -> Tensor:
         """Token embeddings without positions, float32 (…, L, d), for ids (…, L)."""

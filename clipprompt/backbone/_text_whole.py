@@ -9,9 +9,10 @@ Nothing is shared between classes, so a class costs all positions; the numbers a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
@@ -43,6 +44,11 @@ class WholeTextTower(ABC):
     @abstractmethod
     def dtype(self) -> torch.dtype:
         """The type in which the layers compute; norms and positions may be kept in another."""
+
+    @property
+    def blocks(self) -> Sequence[nn.Module]:
+        """The layers, where they are open_clip's."""
+        return ()
 
     @abstractmethod
     def embed_tokens(self, tokens: Tensor) -> Tensor:
