@@ -7,6 +7,7 @@ from pathlib import Path
 
 from clipprompt.datasets._label_files import TABLES
 from clipprompt.datasets._readers import READ, TAKE_ROOT, Request, folder_and_split
+from clipprompt.datasets.classification.groups import check_no_group
 from clipprompt.datasets.classification.load import NAMED, is_classification
 from clipprompt.datasets.classification.specifications import SHOWN
 from clipprompt.datasets.folders import find_splits
@@ -120,6 +121,7 @@ def _parse(spec: str) -> tuple[str, str]:
         return _BY_SUFFIX[suffix], spec
     if spec and (Path(folder_and_split(spec)[0]).exists() or "/" in spec):
         return "classes", spec
+    check_no_group(kind)
     names = ", ".join((*SPECIFICATIONS, SHOWN, *STYLES))
     hint = nearest(kind.lower(), (*SPECIFICATIONS, *NAMED))
     raise UserError(

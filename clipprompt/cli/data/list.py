@@ -24,7 +24,8 @@ def list_sets() -> None:
     console.print(_one())
     console.print("\nTasks of VTAB-1k, each with 800 train and 200 val pictures:\n")
     console.print(_tasks())
-    by_hand = [one.name for one in (*SEVERAL.values(), *ONE.values()) if one.by_hand and not one.name.startswith("fgvc-")]
+    by_hand = [one.name for one in SEVERAL.values() if one.by_hand]
+    by_hand += [one.name for one in ONE.values() if one.by_hand and one.group != "fgvc"]
     console.print(
         "\n* what the bare name means. ~ published numbers differ much between seeds.\n"
         "Sets of one class lie as CoOp has them, with its split_zhou_*.json;\n"

@@ -85,7 +85,7 @@ def _homes(beside: Path, specification: Specification, depth: int = _DEPTH) -> I
     named, name = beside / specification.folder, PurePosixPath(specification.folder).name
     level = [named, beside] if named.is_dir() else [beside]
     is_of_many = name != specification.folder  # then marks are those of any of them
-    for _ in range(depth):
+    for _ in range(depth + is_of_many):
         fitting = (place for place in level if not is_of_many or place.name == name)
         yield from (place for place in fitting if any((place / mark).exists() for mark in specification.marks))
         level = [inner for place in level for inner in sorted(place.iterdir()) if inner.is_dir()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
+from clipprompt.errors import UserError
 
 
 def _members() -> dict[str, tuple[str, ...]]:
@@ -26,6 +27,16 @@ def group_of(name: str) -> str | None:
     """The group that papers average a set in: fgvc, natural, specialized or structured; None for any other set."""
     found = SPECIFICATIONS.get(name.lower())
     return (found.group or None) if found is not None else None
+
+
+def check_no_group(name: str) -> None:
+    """Checks that one set is meant.
+
+    Raises:
+        UserError: if ``name`` is a group.
+    """
+    if (members := GROUPS.get(name.lower())) is not None:
+        raise UserError(f"{name} is a group of {len(members)} sets, and here one is meant; give {', '.join(members)}")
 
 
 def expand_groups(names: Iterable[str]) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from clipprompt.datasets._checks import MissingPicturesError
 from clipprompt.datasets._label_entries import SPLIT_WORDS
 from clipprompt.datasets._missing import settle_missing
+from clipprompt.datasets.classification.groups import check_no_group
 from clipprompt.datasets.classification.named import load_named
 from clipprompt.datasets.classification.own import is_own, load_own
 from clipprompt.datasets.classification.sets import PARTS, ClassificationSet
@@ -86,6 +87,7 @@ def _loader(spec: str) -> Load:
         raise UserError(f"{spec!r} is one part of a set, and here the whole of it is meant; give {whole}")
     if is_own(spec):
         return _load_own
+    check_no_group(spec)
     raise UserError(
         f"unknown set {spec!r}{nearest(spec.lower(), (*NAMED, *MULTI_LABEL))}; give {SHOWN}, {', '.join(STYLES)}, "
         "a folder of class folders, or a .csv, .tsv or .jsonl table"
