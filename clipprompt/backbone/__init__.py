@@ -17,6 +17,7 @@ from torch import Tensor
 
 from clipprompt.backbone._blocks import cast_layer_scales
 from clipprompt.backbone._fork import fork
+from clipprompt.backbone._injection import Channels, Injected
 from clipprompt.backbone._loading import (
     RANDOM,
     brings_its_weights,
@@ -32,19 +33,22 @@ from clipprompt.backbone._text_tower import AnyTextTower
 from clipprompt.backbone._text_towers import wrap_text_tower
 from clipprompt.backbone._timm import PREFIX, ImageModel, check_timm, load_timm, timm_transform, wrap_timm_model
 from clipprompt.backbone._transform import ImageTransform
-from clipprompt.backbone._vision import Hidden, VisionTower, compute_dtype
+from clipprompt.backbone._vision import Hidden, VisionTower, compute_dtype, first_convolution
 from clipprompt.backbone._vision_towers import wrap_vision_tower
 from clipprompt.errors import UserError
 
 __all__ = [
     "AnyTextTower",
     "Backbone",
+    "Channels",
     "Hidden",
     "ImageTransform",
+    "Injected",
     "VisionTower",
     "brings_its_weights",
     "check_backbone",
     "check_device",
+    "first_convolution",
     "has_text_tower",
     "load_backbone",
     "resolve_device",
@@ -104,7 +108,8 @@ class Backbone:
     ) -> Backbone:
         """Wraps a timm model that you already hold, as a backbone without a text tower.
 
-        Its weights are frozen and shared; the model itself keeps its classifier, which is not part of the backbone.
+        Its weights are frozen and shared: put it onto its device and into its precision before. The model itself keeps
+        its classifier, which is not part of the backbone.
 
         Args:
             model: a VisionTransformer, Eva, SwinTransformer, ConvNeXt, FastVit or ResNet of timm.

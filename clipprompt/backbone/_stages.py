@@ -67,7 +67,7 @@ class StagesTower(WeightedTower, ABC):
             images: (B, 3, H, W), H and W multiples of ``patch_size``; some towers take their native size alone.
             prompts: must be None: a feature map has no tokens to prompt.
             deep: must be None.
-            injected: a frame of pixels around the images, or nothing.
+            injected: a frame of pixels around the images, of any width, or nothing.
 
         Returns:
             Hidden states (B, P, W).
@@ -77,7 +77,8 @@ class StagesTower(WeightedTower, ABC):
         """
         injected = injected or by_layer(prompts, deep)
         self._refuse_tokens(injected)
-        return self.trunk_to(frame_images(images, injected.frame), len(self.block_names))
+        self._check_images(images)
+        return self._enter(frame_images(images, injected.frame), len(self.block_names))
 
     def trunk_to(self, images: Tensor, layer: int) -> Hidden:
         """The states that enter a block.
@@ -90,14 +91,8 @@ class StagesTower(WeightedTower, ABC):
             UserError: if the size does not fit.
             ValueError: for a block that is not there.
         """
-        check_size(images, self.patch_size)
-        height, width = images.shape[-2:]
-        if self._only_size and (height, width) != self._only_size:
-            rows, columns = self._only_size
-            raise UserError(f"images of {width} x {height} pixels: this {self.kind} takes {columns} x {rows} only")
-        if self.module.training:  # whoever holds the model may have called train(); its batch norms must not move
-            self.module.eval()
-        return self._run(images.to(compute_dtype(self.module)), 0, self._position(layer))
+        self._check_images(images)
+        return self._enter(images, layer)
 
     def trunk_from(self, hidden: Hidden, layer: int, injected: Injected | None = None) -> Hidden:
         """The rest of the trunk from the states that enter block ``layer``.
@@ -137,6 +132,18 @@ class StagesTower(WeightedTower, ABC):
     def _final(self, hidden: Hidden) -> Tensor:
         """The image's feature before the projection into the joint space."""
 
+    def _check_images(self, images: Tensor) -> None:
+        check_size(images, self.patch_size)
+        height, width = images.shape[-2:]
+        if self._only_size and (height, width) != self._only_size:
+            rows, columns = self._only_size
+            raise UserError(f"images of {width} x {height} pixels: this {self.kind} takes {columns} x {rows} only")
+
+    def _enter(self, images: Tensor, layer: int) -> Hidden:
+        if self.module.training:  # whoever holds the model may have called train(); its batch norms must not move
+            self.module.eval()
+        return self._run(images.to(compute_dtype(self.module)), 0, self._position(layer))
+
     def _refuse_tokens(self, injected: Injected) -> None:
         if injected.tokens or injected.added:
             raise UserError(f"visual prompts need a transformer image tower; this backbone's is a {self.kind}")
@@ -158,7 +165,7 @@ class StagesTower(WeightedTower, ABC):
         return Hidden(maps.flatten(2).transpose(1, 2), (maps.shape[2], maps.shape[3]))
 
     def _as_map(self, hidden: Hidden) -> Tensor:
-        maps: Tensor = hidden.states.unflatten(1, hidden.grid)
+        maps: Tensor = hidden.states.to(compute_dtype(self.module)).unflatten(1, hidden.grid)
         return maps if self._colours_last else maps.permute(0, 3, 1, 2)
 
 

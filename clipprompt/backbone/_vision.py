@@ -132,7 +132,12 @@ def check_size(images: Tensor, multiple: int, native: tuple[int, int] | None = N
 
 def compute_dtype(visual: nn.Module) -> torch.dtype:
     """The type in which an image tower computes: its first convolution's, for norms may be kept in float32."""
-    return next(module.weight.dtype for module in visual.modules() if isinstance(module, nn.Conv2d))
+    return first_convolution(visual).weight.dtype
+
+
+def first_convolution(visual: nn.Module) -> nn.Conv2d:
+    """What reads the pixels: the patch embedding, or where a stem of convolutions begins."""
+    return next(module for module in visual.modules() if isinstance(module, nn.Conv2d))
 
 
 def joint_size(visual: Any) -> int:

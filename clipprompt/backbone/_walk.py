@@ -20,7 +20,7 @@ from torch import Tensor
 
 from clipprompt.backbone._attention_weights import attention_weights
 from clipprompt.backbone._injection import Channels, Injected, by_layer, check_layers, frame_images
-from clipprompt.backbone._vision import Hidden, Pool, check_size
+from clipprompt.backbone._vision import Hidden, Pool, check_size, compute_dtype
 from clipprompt.backbone._weights import WeightedTower
 from clipprompt.errors import UserError
 
@@ -111,7 +111,8 @@ class TransformerTower(WeightedTower, ABC):
         if injected.changes_pixels:
             raise ValueError("what changes the pixels enters by trunk: within it, they are gone")
         check_layers(injected, layer, self.n_layers)
-        return self._walk(hidden, layer, self.n_layers, injected)
+        states = hidden.states.to(compute_dtype(self._visual))
+        return self._walk(Hidden(states, hidden.grid), layer, self.n_layers, injected)
 
     def pool(self, hidden: Hidden, *, positional: bool = True) -> Tensor:
         """The image's feature: class token, mean or attention pool over the model's own tokens, never over prompts.

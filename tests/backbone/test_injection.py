@@ -96,6 +96,9 @@ def test_a_walk_that_stops_goes_on_bit_for_bit(tower: VisionTower) -> None:
         rest = tower.trunk_from(tower.trunk_to(_images(), layer), layer)
         assert torch.equal(rest.states, whole.states)
         assert rest.grid == whole.grid
+    kept = tower.trunk_to(_images(), 1)
+    kept = kept._replace(states=kept.states.half())  # as a cache keeps them
+    assert_close(tower.final(tower.trunk_from(kept, 1)), tower.final(whole), 1e-2)
     with pytest.raises(ValueError, match=r"layer|block"):
         tower.trunk_to(_images(), last + 1)
 
