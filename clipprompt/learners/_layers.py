@@ -16,6 +16,15 @@ def linear(n_in: int, n_out: int, generator: torch.Generator, device: torch.devi
     return layer.to(device)
 
 
+def near_zero_linear(n_in: int, n_out: int, generator: torch.Generator, device: torch.device) -> nn.Linear:
+    """A float32 linear layer that starts with zero bias and normal weights of standard deviation 0.01."""
+    layer = skip_init(nn.Linear, n_in, n_out)
+    assert isinstance(layer, nn.Linear)
+    nn.init.normal_(layer.weight, std=0.01, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer.to(device)
+
+
 def random_prompts(sizes: tuple[int, ...], generator: torch.Generator, device: torch.device) -> nn.Parameter:
     """Prompts (…, n, width) that start normal with standard deviation 0.02."""
     return nn.Parameter((torch.randn(sizes, generator=generator) * 0.02).to(device))
