@@ -1,10 +1,11 @@
-"""Frozen features of images on disk: extracted once, gone on with after a kill, shared by all learners.
+"""Frozen features or states of images on disk: computed once, gone on with after a kill, shared by all learners.
 
-    files --image_batches--> FrozenFeatures --float16--> rows.bin (N, pools + P, E), in checked blocks
+    files --image_batches--> what a layout keeps --float16--> rows.bin (N, R, W), in checked blocks
 
 An entry is named by everything that its numbers depend on: weights, precision, transform, and of each file the path,
 size and time of change; of drawn pictures, their names and the code that draws them. A photo takes 4 kB with an RN50 at
-224 pixels, and 104 kB with every place for a local branch. An entry may be filled in part; rows that nobody wanted yet
+224 pixels, and 104 kB with every place for a local branch; states that enter the last layer of a ViT-B/16, 303 kB. An
+entry may be filled in part; rows that nobody wanted yet
 are NaN, as are those of a file that could not be read, which is tried again each time: what kept it from being read may
 have passed. Processes that want the same entry take turns.
 """
@@ -29,6 +30,7 @@ from clipprompt.features._blocks import BlockFile
 from clipprompt.features.cache import cache_name
 from clipprompt.features.image_rows import AfterBatch, ImageRows
 from clipprompt.features.images import Opener
+from clipprompt.features.layouts import Layout, StateLayout
 from clipprompt.locks import locked
 
 # What is finished, checked and written as a whole: seconds of work. A small model has few bytes an image.
@@ -59,7 +61,7 @@ class ImageCache(ImageRows):
         opener: Opener,
         folder: Path,
         settings: str,
-        places: tuple[bool, ...] = (False,),
+        kept: tuple[bool, ...] | StateLayout = (False,),
         is_rounded: bool = True,
     ) -> None:
         """Opens or begins the entry; nothing is encoded yet.
@@ -70,24 +72,24 @@ class ImageCache(ImageRows):
             opener: an item to an RGB picture.
             folder: that holds all entries.
             settings: of the opener, for the entry's name.
-            places: the ways of reading places that are kept, as in :class:`Wanted`; none for pooled features alone.
-                Each choice has an entry of its own.
+            kept: features with these ways of reading places, as in :class:`Wanted` (none for pooled features alone), or
+                states. Each choice has an entry of its own.
             is_rounded: keeps float16, which moves a cosine by about 1e-5, in place of float32.
 
         Raises:
             UserError: if the folder cannot be written, or the backbone has no transform.
         """
-        super().__init__(backbone, items, opener, places)
+        super().__init__(backbone, items, opener, kept)
         self.is_rounded = is_rounded
         dtype = "float16" if is_rounded else "float32"
-        key = {**image_key(backbone, items, settings, places), "dtype": dtype}
+        key = {**image_key(backbone, items, settings, self._layout), "dtype": dtype}
         self.folder = folder / cache_name(key)
         # Whole batches: one that goes on behind a kill encodes the same images together, and gets the same bits.
         per_block = min(max(1, int(_BLOCK_BYTES / (self._n_rows * self._width * 2))), _BLOCK_IMAGES)
         self._per_block = per_block - per_block % _BATCH if per_block > _BATCH else per_block
         self._ends = [*range(self._per_block, len(items), self._per_block), len(items)]
         shape = (len(items) * self._n_rows, self._width)
-        with _saying_what_to_do():
+        with saying_what_to_do():
             self._store = BlockFile(self.folder, shape, dtype, [end * self._n_rows for end in self._ends], key)
         self._rows = self._store.rows.reshape(len(items), self._n_rows, self._width)
 
@@ -129,7 +131,7 @@ class ImageCache(ImageRows):
     def _extract(self, places: list[int], batch_size: int, workers: int, after_batch: AfterBatch) -> None:
         # The last missing image of each block: when it is there, the block is finished.
         waiting = {bisect_right(self._ends, place): place for place in places}
-        with _saying_what_to_do():
+        with saying_what_to_do():
             self._store.reserve(waiting)
         for number in waiting:
             if not self._store.is_done(number):  # so that what nobody asked for is not there when it is
@@ -146,7 +148,8 @@ class ImageCache(ImageRows):
 
 
 @contextmanager
-def _saying_what_to_do() -> Iterator[None]:
+def saying_what_to_do() -> Iterator[None]:
+    """Adds to an error of the cache how to put it elsewhere."""
     try:
         yield
     except UserError as error:
@@ -155,15 +158,14 @@ def _saying_what_to_do() -> Iterator[None]:
 
 
 def image_key(
-    backbone: Backbone, items: Sequence[Path] | Sequence[str], settings: str, places: tuple[bool, ...]
+    backbone: Backbone, items: Sequence[Path] | Sequence[str], settings: str, layout: Layout
 ) -> dict[str, Any]:
     """Everything that features depend on: weights, precision, transform, and the state of each file."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(json.dumps(_state_of(item) if isinstance(item, Path) else [item]).encode())
-    kinds = " and ".join(["pooled", *("local as pooled" if kind else "local" for kind in places)])
     return {
-        "kind": f"{kinds} features of images, normalised",
+        "kind": layout.kind,
         "weights": backbone.fingerprint(),
         "computed": f"torch {torch.__version__} on {backbone.device.type}",
         "precision": backbone.precision,

@@ -10,60 +10,62 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from torch import Tensor
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
 from clipprompt.features.cache import Ints
-from clipprompt.features.images import (
-    FrozenFeatures,
-    ImageBatch,
-    Opener,
-    Wanted,
-    check_loading,
-    encode_images,
-    everything,
-    image_batches,
-)
+from clipprompt.features.images import FrozenFeatures, ImageBatch, Opener, Wanted, check_loading, image_batches
+from clipprompt.features.layouts import FeatureLayout, StateLayout, check_rounding, layout_for, without_encoder
+from clipprompt.learners._base import ImageStates
 from clipprompt.progress import progress
 
 AfterBatch = Callable[[], None]
 
 
 class ImageRows(ABC):
-    """Rows (N, R, E): of each image its pooled features, then its places. NaN where an image could not be read."""
+    """Rows (N, R, W): of each image what a layout says. NaN where an image could not be read."""
 
     _rows: npt.NDArray[Any]
 
-    def __init__(self, backbone: Backbone, items: Sequence[Any], opener: Opener, places: tuple[bool, ...]) -> None:
+    def __init__(
+        self, backbone: Backbone, items: Sequence[Any], opener: Opener, kept: tuple[bool, ...] | StateLayout
+    ) -> None:
         """Nothing is encoded yet.
 
         Args:
             backbone: whose features they are.
             items: N images, files for instance.
             opener: an item to an RGB picture.
-            places: the ways of reading places that are kept, as in :class:`Wanted`; none for pooled features alone.
+            kept: features with these ways of reading places, as in :class:`Wanted` (none for pooled features alone), or
+                states.
 
         Raises:
             UserError: if the backbone has no transform.
         """
         check_loading(backbone, 1, 0)
         self._backbone, self._items, self._opener = backbone, items, opener
-        self._device, self._width = backbone.device, backbone.embed_dim
-        self._wanted = everything(backbone, places)
-        self._sizes = row_sizes(backbone, self._wanted)
-        self._n_rows = sum(self._sizes)
+        self._device = backbone.device
+        self._layout = layout_for(backbone, kept)
+        self._n_rows, self._width = self._layout.n_rows, self._layout.width
         self._unreadable: dict[int, UserError] = {}
 
     @contextmanager
-    def encoding_with(self, backbone: Backbone) -> Iterator[None]:
-        """Encodes with an equal backbone within the block, and keeps none in memory behind it."""
+    def encoding_with(self, backbone: Backbone, kept: tuple[bool, ...] | StateLayout = ()) -> Iterator[None]:
+        """Encodes with an equal backbone within the block, and keeps none in memory behind it.
+
+        Args:
+            backbone: equal to that of the beginning.
+            kept: of an equal learner, where states are kept.
+        """
         self._backbone = backbone
+        if isinstance(kept, StateLayout):
+            self._layout = kept
         try:
             yield
         finally:
             del self._backbone
+            self._layout = without_encoder(self._layout)
 
     @abstractmethod
     def missing(self, places: Sequence[int] | None = None) -> list[int]:
@@ -103,8 +105,12 @@ class ImageRows(ABC):
         return rows.flatten(0, 1), torch.full((len(places),), self._n_rows)
 
     def unpack(self, rows: Tensor, lengths: Tensor) -> FrozenFeatures:
-        """What :meth:`take` gave, on any device, as float32 features of B images."""
-        return self._features(rows.unflatten(0, (len(lengths), -1)), self._wanted)
+        """What :meth:`take` gave of features, on any device, as float32 features of B images."""
+        return self._features_layout.decode(rows.unflatten(0, (len(lengths), -1)))
+
+    def unpack_states(self, rows: Tensor, lengths: Tensor) -> ImageStates:
+        """What :meth:`take` gave of states, on any device, as states of B images."""
+        return self._states_layout.decode(rows.unflatten(0, (len(lengths), -1)))
 
     def read(
         self, wanted: Wanted, batch_size: int = 64, places: Sequence[int] | None = None
@@ -116,13 +122,42 @@ class ImageRows(ABC):
             batch_size: images that are handed on together.
             places: numbers of the images; None for all.
         """
+        layout = self._features_layout
+        kept = self._rows if wanted.places else self._rows[:, : layout.sizes[0]]  # places are most of what is on disk
+        for there, rows in self._read(kept, batch_size, places):
+            yield there, layout.decode(rows, wanted)
+
+    def read_states(
+        self, batch_size: int = 64, places: Sequence[int] | None = None
+    ) -> Iterator[tuple[list[int], ImageStates]]:
+        """As :meth:`read`, of states."""
+        layout = self._states_layout
+        for there, rows in self._read(self._rows, batch_size, places):
+            yield there, layout.decode(rows)
+
+    @property
+    def part(self) -> str | None:
+        """The name of the states that are kept; None where they are features."""
+        return self._layout.part if isinstance(self._layout, StateLayout) else None
+
+    @property
+    def _features_layout(self) -> FeatureLayout:
+        assert isinstance(self._layout, FeatureLayout)
+        return self._layout
+
+    @property
+    def _states_layout(self) -> StateLayout:
+        assert isinstance(self._layout, StateLayout)
+        return self._layout
+
+    def _read(
+        self, kept: npt.NDArray[Any], batch_size: int, places: Sequence[int] | None
+    ) -> Iterator[tuple[list[int], Tensor]]:
         order = range(len(self._items)) if places is None else places
-        kept = self._rows if wanted.places else self._rows[:, : self._sizes[0]]  # places are most of what is on disk
         for start in range(0, len(order), batch_size):
             there = [place for place in order[start : start + batch_size] if place not in self._unreadable]
             if there:
-                rows = torch.from_numpy(kept[there])
-                yield there, self._features(rows.to(self._device), wanted)
+                yield there, torch.from_numpy(kept[there]).to(self._device)
 
     def places_of(self, items: Sequence[Any]) -> list[int]:
         """The numbers of some of the items."""
@@ -150,10 +185,9 @@ class ImageRows(ABC):
 
     def _keep(self, batch: ImageBatch[int]) -> None:
         if batch.items:
-            features = encode_images(self._backbone, batch.images, self._wanted)
-            pooled = torch.stack([features.pooled[kind] for kind in self._wanted.pools], dim=1)
-            local = [features.local[kind] for kind in self._wanted.places]
-            rows = torch.cat([pooled, *local], dim=1).cpu().numpy().astype(self._rows.dtype)
+            encoded = self._layout.encode(self._backbone, batch.images)
+            check_rounding(encoded, self._layout, self._rows.dtype)
+            rows = encoded.float().cpu().numpy().astype(self._rows.dtype)
             first = rows[:, 0, 0].copy()
             rows[:, 0, 0] = np.nan  # a row that a kill tears is not there, also to others who have it mapped
             self._rows[batch.items] = rows
@@ -161,22 +195,3 @@ class ImageRows(ABC):
         for place, error in batch.unreadable:
             self._rows[place] = np.nan
             self._unreadable[place] = error
-
-    def _features(self, rows: Tensor, wanted: Wanted) -> FrozenFeatures:
-        # Widened part by part, so that each is whole in memory, and on the device, to which half of the bytes went.
-        parts = rows.split(self._sizes if wanted.places else self._sizes[:1], dim=1)
-        whole, *places = (part.float() for part in parts)
-        pooled = {kind: whole[:, n] for n, kind in enumerate(self._wanted.pools) if kind in wanted.pools}
-        return FrozenFeatures(pooled, dict(zip(self._wanted.places, places, strict=False)))
-
-
-def row_sizes(backbone: Backbone, wanted: Wanted) -> list[int]:
-    """Rows of an image: the pooled ones, then those of each way of reading places."""
-    n_places = _n_places(backbone) if wanted.places else 0
-    return [len(wanted.pools), *(n_places + as_pooled for as_pooled in wanted.places)]
-
-
-def _n_places(backbone: Backbone) -> int:
-    transform = check_loading(backbone, 1, 0)
-    height, width = transform.pixels(Image.new("RGB", (64, 64))).shape[1:]
-    return (height // backbone.vision.patch_size) * (width // backbone.vision.patch_size)

@@ -19,8 +19,9 @@ from clipprompt.backbone import Backbone
 from clipprompt.datasets.decoding import open_image
 from clipprompt.features.cache import cache_name
 from clipprompt.features.image_cache import ImageCache, image_key
-from clipprompt.features.image_rows import AfterBatch, ImageRows, row_sizes
-from clipprompt.features.images import Opener, everything
+from clipprompt.features.image_rows import AfterBatch, ImageRows
+from clipprompt.features.images import Opener
+from clipprompt.features.layouts import Layout, StateLayout, layout_for
 
 _MEMORY_BYTES = 1e9  # of what is kept in memory for one backbone
 
@@ -30,9 +31,11 @@ _kept: WeakKeyDictionary[Backbone, dict[str, ImageRows]] = WeakKeyDictionary()
 class ImageMemory(ImageRows):
     """Features of N images in memory, as float32."""
 
-    def __init__(self, backbone: Backbone, items: Sequence[Any], opener: Opener, places: tuple[bool, ...] = ()) -> None:
+    def __init__(
+        self, backbone: Backbone, items: Sequence[Any], opener: Opener, kept: tuple[bool, ...] | StateLayout = ()
+    ) -> None:
         """Nothing is encoded yet; arguments as :class:`ImageRows`."""
-        super().__init__(backbone, items, opener, places)
+        super().__init__(backbone, items, opener, kept)
         self._rows = np.full((len(items), self._n_rows, self._width), np.nan, dtype=np.float32)
 
     def missing(self, places: Sequence[int] | None = None) -> list[int]:
@@ -57,7 +60,7 @@ def shared_features(
     backbone: Backbone,
     items: Sequence[Any],
     opener: Opener,
-    places: tuple[bool, ...] = (),
+    kept: tuple[bool, ...] | StateLayout = (),
     *,
     wanted: Sequence[Any] | None = None,
     cache: Path | None = None,
@@ -73,7 +76,7 @@ def shared_features(
         backbone: whose features they are; what is in memory goes with it.
         items: N images.
         opener: an item to an RGB picture.
-        places: the ways of reading places; none for pooled features alone.
+        kept: features with these ways of reading places (none for pooled features alone), or states.
         wanted: those of the items that are encoded; None for all. The others may be later, in the same entry.
         cache: folder for features.
         dtype: in which they lie there; None for float16 of files and float32 of drawn pictures.
@@ -88,32 +91,37 @@ def shared_features(
     Raises:
         UserError: if the folder cannot be written, or the backbone has no transform.
     """
-    of_files = opener is open_image
+    of_files, layout = opener is open_image, layout_for(backbone, kept)
     if of_files:
-        name = cache_name(image_key(backbone, items, "whole", places))
+        name = cache_name(image_key(backbone, items, "whole", layout))
     else:
-        name = cache_name({"opener": repr(opener), "items": list(items), "places": places, "by": drawn_by})
+        key = {"opener": repr(opener), "items": list(items), "places": _name(kept), "by": drawn_by}
+        name = cache_name(key)
     mine = _kept.setdefault(backbone, {})
     dtype = dtype or ("float16" if of_files else "float32")
     made = mine.get(f"{cache} {dtype} {name}")
     if made is None:
         if cache is not None and (of_files or drawn_by):
             settings = "whole" if of_files else f"drawn by {drawn_by}"
-            made = ImageCache(backbone, items, opener, cache, settings, places, is_rounded=dtype == "float16")
-        elif _size(backbone, len(items), places) > _MEMORY_BYTES:
+            made = ImageCache(backbone, items, opener, cache, settings, kept, is_rounded=dtype == "float16")
+        elif len(items) * _size(layout) > _MEMORY_BYTES:
             return None
         else:
-            made = ImageMemory(backbone, items, opener, places)
+            made = ImageMemory(backbone, items, opener, kept)
         mine[f"{cache} {dtype} {name}"] = made
         _drop_oldest(mine)
-    with made.encoding_with(backbone):
+    with made.encoding_with(backbone, kept):
         places_wanted = None if wanted is None else made.places_of(wanted)
         made.fill(places_wanted, batch_size=batch_size, workers=workers, after_batch=after_batch)
     return made
 
 
-def _size(backbone: Backbone, n_images: int, places: tuple[bool, ...]) -> int:
-    return n_images * sum(row_sizes(backbone, everything(backbone, places))) * backbone.embed_dim * 4
+def _size(layout: Layout) -> int:
+    return layout.n_rows * layout.width * 4
+
+
+def _name(kept: tuple[bool, ...] | StateLayout) -> tuple[bool, ...] | str:
+    return kept.part if isinstance(kept, StateLayout) else kept
 
 
 def _drop_oldest(kept: dict[str, ImageRows]) -> None:

@@ -1,4 +1,4 @@
-"""Features of pictures as evaluation sees them, encoded once, for learners whose image side is frozen.
+"""Features or states of pictures as evaluation sees them, encoded once, for learners whose image side is frozen.
 
     all pictures that runs of this data may see --ImageRows--> one entry <-- rows of those that this run learns from
                                                                          <-- rows of those that it holds out
@@ -23,6 +23,7 @@ from clipprompt.datasets import MultiLabelImages, open_image
 from clipprompt.features.image_cache import ImageCache
 from clipprompt.features.image_rows import AfterBatch, ImageRows
 from clipprompt.features.images import what_learners_read
+from clipprompt.features.layouts import StateLayout
 from clipprompt.features.shared import ImageMemory, shared_features
 from clipprompt.learners import ImageFeatures, Learner
 from clipprompt.training.data import FeatureData
@@ -39,10 +40,10 @@ def encode_pictures(
     folder: Path | None = None,
     after_batch: AfterBatch = lambda: None,
 ) -> list[FeatureData]:
-    """Encodes pictures once, for a learner whose image side is frozen.
+    """Encodes pictures once, for a learner whose image side, or a first part of it, is frozen.
 
     Args:
-        learner: whose features they are; only what it reads from the trunk is kept.
+        learner: whose features or states they are; only what it reads from the trunk is kept.
         parts: such as what is learnt from and what is held out. Those of one pool, or of one set, have one entry.
         options: where and how the features are kept.
         folder: for an entry of this run alone, when ``options.cache`` names no folder. None: in memory.
@@ -78,11 +79,11 @@ def shared_for(
     Returns:
         None for a learner whose image side is learnt, and for all of them where nothing is shared.
     """
-    own = [_places_of(one, own_branch=True) if one.image_side_is_frozen else () for one in learners]
-    lent = next(filter(None, own), ())
+    own = [_kept_for(one, own_branch=True) for one in learners]
+    lent = next((kept for kept in own if isinstance(kept, tuple) and kept), ())
     return [
-        _shared(one.backbone, places or lent, pool, wanted, options) if one.image_side_is_frozen else None
-        for one, places in zip(learners, own, strict=True)
+        None if kept is None else _shared(one.backbone, lent if kept == () else kept, pool, wanted, options)
+        for one, kept in zip(learners, own, strict=True)
     ]
 
 
@@ -93,15 +94,28 @@ def pool_of(part: Pictures) -> MultiLabelImages:
 
 def encoded_before(learner: Learner, pictures: Pictures, options: DataConfig) -> Bools:
     """Which of N pictures lie in the shared cache already; they can be read."""
-    rows = _shared(learner.backbone, _places_of(learner), pool_of(pictures), [], options)
+    rows = _shared(learner.backbone, _kept_by(learner), pool_of(pictures), [], options)
     if rows is None:
         return np.zeros(len(pictures), dtype=bool)
     places = rows.places_of(pictures.items)
     return ~np.isin(places, rows.missing(places))
 
 
-def _places_of(learner: Learner, *, own_branch: bool = False) -> tuple[bool, ...]:
-    return what_learners_read([learner], own_branch=own_branch).places
+Kept = tuple[bool, ...] | StateLayout
+"""Features with some ways of reading places, or states."""
+
+
+def _kept_for(learner: Learner, *, own_branch: bool = False) -> Kept | None:
+    """What can be kept for a learner; None where it learns from the pixels on."""
+    if learner.frozen_part is not None:
+        return StateLayout.of(learner)
+    return what_learners_read([learner], own_branch=own_branch).places if learner.image_side_is_frozen else None
+
+
+def _kept_by(learner: Learner) -> Kept:
+    kept = _kept_for(learner)
+    assert kept is not None
+    return kept
 
 
 def _encode(
@@ -112,7 +126,7 @@ def _encode(
     folder: Path | None,
     after_batch: AfterBatch,
 ) -> ImageRows:
-    rows = _shared(learner.backbone, _places_of(learner), pool, wanted, options, after_batch)
+    rows = _shared(learner.backbone, _kept_by(learner), pool, wanted, options, after_batch)
     if rows is None:
         rows = _of_one_run(learner, pool, wanted, options, folder)
         rows.fill(workers=options.workers, after_batch=after_batch)
@@ -125,7 +139,7 @@ def _encode(
 
 def _shared(
     backbone: Backbone,
-    places: tuple[bool, ...],
+    kept: Kept,
     pool: MultiLabelImages,
     wanted: Sequence[Any],
     options: DataConfig,
@@ -139,7 +153,7 @@ def _shared(
         backbone,
         pool.items,
         pool.open_item,
-        places,
+        kept,
         wanted=wanted,
         cache=Path(options.cache),
         dtype=options.cache_dtype,
@@ -152,22 +166,24 @@ def _shared(
 def _of_one_run(
     learner: Learner, pool: MultiLabelImages, wanted: Sequence[Any], options: DataConfig, folder: Path | None
 ) -> ImageRows:
-    places = _places_of(learner)
+    kept = _kept_by(learner)
     if folder is None:
-        return ImageMemory(learner.backbone, wanted, pool.open_item, places)
+        return ImageMemory(learner.backbone, wanted, pool.open_item, kept)
     is_rounded = options.cache_dtype == "float16"
-    return ImageCache(learner.backbone, wanted, pool.open_item, folder, pool.name, places, is_rounded)
+    return ImageCache(learner.backbone, wanted, pool.open_item, folder, pool.name, kept, is_rounded)
 
 
 def _data(learner: Learner, rows: ImageRows, part: Pictures) -> FeatureData:
     def unpack(taken: Tensor, lengths: Tensor) -> ImageFeatures:
         return rows.unpack(taken, lengths).seen_by(learner)
 
+    states = learner.frozen_part is not None
+
     return FeatureData(
         rows,
         items=np.array(rows.places_of(part.items), dtype=np.int64),
         labels=part.images.targets[part.samples],
         n_classes=len(learner.classnames),
-        unpack=unpack,
+        unpack=rows.unpack_states if states else unpack,
         device=learner.backbone.device,
     )

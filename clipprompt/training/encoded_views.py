@@ -1,4 +1,4 @@
-"""Features of random views that are computed once, for learners whose image side is frozen.
+"""Features or states of random views that are computed once, for learners whose image side is frozen.
 
     pictures --decoded once--> N random views --trunk--> what the learner reads --cache--> epoch e: view e mod N
 
@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +24,10 @@ from clipprompt.errors import UserError
 from clipprompt.features.cache import Ints, build_cache, hash_array
 from clipprompt.features.image_cache import image_key
 from clipprompt.features.images import check_loading, encode_images, what_learners_read
+from clipprompt.features.layouts import FeatureLayout, Layout, StateLayout, check_rounding
 from clipprompt.learners import Learner
-from clipprompt.training.data import FeatureData, image_rows, unpack_images
+from clipprompt.learners._base import ImageStates
+from clipprompt.training.data import FeatureData, Features, image_rows, unpack_images
 from clipprompt.training.image_data import Pictures, check_transform, drawn_by, gone, view_size
 from clipprompt.training.views import draw_view
 
@@ -42,7 +46,7 @@ def encode_views(
     folder: Path | None = None,
     after_batch: Callable[[], None] = lambda: None,
 ) -> FeatureData:
-    """Encodes random views of pictures once, for a learner whose image side is frozen.
+    """Encodes random views of pictures once, for a learner whose image side, or a first part of it, is frozen.
 
     Only what it reads from the trunk is kept. Where there is a folder, the features always lie on disk: a kill costs
     the last 256 views, or 16 pictures.
@@ -59,10 +63,10 @@ def encode_views(
     Raises:
         UserError: if a picture cannot be read, or the cache cannot be written.
     """
-    backbone, wanted, size = learner.backbone, what_learners_read([learner]), view_size(learner.backbone)
+    backbone, size = learner.backbone, view_size(learner.backbone)
     check_transform(backbone, size)
-    black = torch.zeros(1, 3, *size, device=backbone.device)
-    n_rows = image_rows(encode_images(backbone, black, wanted).seen_by(learner)).shape[1]
+    how = _how(learner, size)
+    n_rows = how.n_rows
 
     def show(sample: int) -> list[Image.Image]:
         picture = pictures.open_plain(sample)
@@ -71,15 +75,17 @@ def encode_views(
     def encode(items: Ints) -> Tensor:
         parts = []
         for images in _read_views(backbone, pictures.samples[items[::n_views] // n_views], show, options.workers):
-            parts.append(image_rows(encode_images(backbone, images, wanted).seen_by(learner)).flatten(0, 1).cpu())
+            rows = how.encode(images).flatten(0, 1)
+            check_rounding(rows, how.layout, options.cache_dtype)
+            parts.append(rows.float().cpu())
             after_batch()
         return torch.cat(parts)
 
     images, samples = pictures.images, pictures.samples
     key = {
-        **image_key(backbone, pictures.items, f"random views, {drawn_by(images.open_item)}", wanted.places),
+        **image_key(backbone, pictures.items, f"random views, {drawn_by(images.open_item)}", how.layout),
         "numbers": hash_array(samples),  # on which a view depends
-        "wanted": tuple(wanted),
+        "wanted": how.wanted,
         "views": (n_views, seed),
         "dtype": options.cache_dtype,
     }
@@ -87,7 +93,7 @@ def encode_views(
     cache = build_cache(
         [n_rows] * (len(pictures) * n_views),
         encode,
-        width=backbone.embed_dim,
+        width=how.layout.width,
         dtype=options.cache_dtype,
         folder=Path(options.cache) if options.cache is not None else folder,
         key=key,
@@ -101,10 +107,38 @@ def encode_views(
         items=np.arange(len(pictures), dtype=np.int64) * n_views,
         labels=images.targets[samples],
         n_classes=len(learner.classnames),
-        unpack=unpack_images,
+        unpack=how.unpack,
         device=backbone.device,
         n_views=n_views,
     )
+
+
+class _How(NamedTuple):
+    """How a learner's rows of a view are made, and read."""
+
+    layout: Layout
+    n_rows: int
+    wanted: Any
+    encode: Callable[[Tensor], Tensor]
+    unpack: Callable[[Tensor, Tensor], Features]
+
+
+def _how(learner: Learner, size: tuple[int, int]) -> _How:
+    backbone = learner.backbone
+    if learner.frozen_part is not None:
+        states = StateLayout.of(learner)
+
+        def unpack_states(rows: Tensor, lengths: Tensor) -> ImageStates:
+            return states.decode(rows.unflatten(0, (len(lengths), -1)))
+
+        return _How(states, states.n_rows, states.part, partial(states.encode, backbone), unpack_states)
+    wanted = what_learners_read([learner])
+
+    def encode(images: Tensor) -> Tensor:
+        return image_rows(encode_images(backbone, images, wanted).seen_by(learner))
+
+    n_rows = encode(torch.zeros(1, 3, *size, device=backbone.device)).shape[1]
+    return _How(FeatureLayout.of(backbone, wanted.places), n_rows, tuple(wanted), encode, unpack_images)
 
 
 def _read_views(

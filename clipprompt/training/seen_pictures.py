@@ -32,7 +32,7 @@ def see(
         UserError: if a picture cannot be read, or the cache cannot be written.
     """
     data, augment = config.data, config.data.augment is not None
-    if not learner.image_side_is_frozen:
+    if not can_be_kept(learner):
         shown = partial(ImageData, learner.backbone, workers=data.workers)
         return shown(train, augment), None if held is None else shown(held, False)
     encode = partial(encode_pictures, learner, options=data, folder=folder, after_batch=stop)
@@ -46,14 +46,19 @@ def see(
     return encode_views(learner, train, data, n_views=views, seed=seed, folder=folder, after_batch=stop), validation
 
 
+def can_be_kept(learner: Learner) -> bool:
+    """Whether there are image features, or states of a first part of the tower, that no learnt number changes."""
+    return learner.image_side_is_frozen or learner.frozen_part is not None
+
+
 def is_plain(learner: Learner, config: RunConfig) -> bool:
     """Whether all pictures are encoded once, as evaluation sees them; without an epoch there is no view to take."""
-    return learner.image_side_is_frozen and (config.data.augment is None or config.train.epochs == 0)
+    return can_be_kept(learner) and (config.data.augment is None or config.train.epochs == 0)
 
 
 def is_encoded_once(learner: Learner, config: RunConfig) -> bool:
     """Whether features of the pictures are computed once: an image side that learns nothing, and a number of views."""
-    return is_plain(learner, config) or (learner.image_side_is_frozen and config.train.views > 0)
+    return is_plain(learner, config) or (can_be_kept(learner) and config.train.views > 0)
 
 
 def describe_views(learner: Learner, config: RunConfig) -> str:
@@ -72,7 +77,7 @@ def check_views(learner: Learner, config: RunConfig) -> None:
     Raises:
         UserError: naming the setting.
     """
-    if config.train.views and not learner.image_side_is_frozen:
+    if config.train.views and not can_be_kept(learner):
         raise UserError(
             f"train.views={config.train.views} keeps features of pictures, but {learner.name} learns in the image "
             "tower, so there is nothing to keep; leave it out"
