@@ -1,13 +1,15 @@
-"""timm's towers that end in a feature map: ConvNeXt, FastViT (MobileCLIP) and Swin. They take no prompts."""
+"""timm's towers that end in a feature map: ConvNeXt, FastViT (MobileCLIP), ResNet; and what Swin shares with them."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
 from open_clip.timm_model import TimmModel
 from timm.models.convnext import ConvNeXt
 from timm.models.fastvit import FastVit
+from timm.models.resnet import ResNet
 from timm.models.swin_transformer import SwinTransformer
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from clipprompt.backbone._stages import StagesTower, Step, blocks_of
 from clipprompt.backbone._vision import Hidden, joint_size
 from clipprompt.errors import UserError
 
-TRUNKS = (ConvNeXt, FastVit, SwinTransformer)
+TRUNKS = (ConvNeXt, FastVit, ResNet)
 
 
 class FeatureMapTower(StagesTower):
@@ -32,7 +34,6 @@ class FeatureMapTower(StagesTower):
         self.module = self._visual = visual
         self._trunk: Any = visual.trunk
         self.kind = type(self._trunk).__name__
-        self._only_size = visual.image_size if type(self._trunk) is SwinTransformer else None
         self._steps = _steps(self._trunk)
         self._colours_last = getattr(visual.trunk, "output_fmt", "NCHW") == "NHWC"
         self.patch_size: int = visual.trunk.feature_info[-1]["reduction"]
@@ -82,15 +83,21 @@ class FeatureMapTower(StagesTower):
 
 def _steps(trunk: Any) -> list[Step]:
     """ConvNeXt: stem, stages, norm. FastViT: stem, stages, a last convolution. Swin: patches, stages, norm."""
-    first, stages, last = {
+    if type(trunk) is ResNet:
+        stages = [step for i in range(1, 5) for step in blocks_of(f"trunk.layer{i}", getattr(trunk, f"layer{i}"))]
+        return [Step(partial(_resnet_stem, trunk)), *stages]
+    first, name, last = {
         ConvNeXt: ("stem", "stages", "norm_pre"),
         FastVit: ("stem", "stages", "final_conv"),
         SwinTransformer: ("patch_embed", "layers", "norm"),
     }[type(trunk)]
-    between = [
-        [Step(stage.downsample), *([Step(stage.pos_emb)] if hasattr(stage, "pos_emb") else [])]
-        for stage in getattr(trunk, stages)
-    ]
-    blocks = [blocks_of(f"trunk.{stages}.{i}.blocks", stage.blocks) for i, stage in enumerate(getattr(trunk, stages))]
-    walked = [step for both in zip(between, blocks, strict=True) for part in both for step in part]
+    walked: list[Step] = []
+    for i, stage in enumerate(getattr(trunk, name)):
+        between = [Step(stage.downsample), *([Step(stage.pos_emb)] if hasattr(stage, "pos_emb") else [])]
+        walked += between + blocks_of(f"trunk.{name}.{i}.blocks", stage.blocks)
     return [Step(getattr(trunk, first)), *walked, Step(getattr(trunk, last))]
+
+
+def _resnet_stem(trunk: ResNet, images: Tensor) -> Tensor:
+    stem: Tensor = trunk.maxpool(trunk.act1(trunk.bn1(trunk.conv1(images))))
+    return stem

@@ -62,10 +62,8 @@ def wrap_timm_model(model: Any) -> ImageModel:
 
 def timm_transform(trunk: Any, image_size: int | None = None) -> Any:
     """The evaluation transform of timm's own for these weights, at their size or another."""
-    config = _data_config(trunk)
-    if image_size is not None:
-        config["input_size"] = (3, image_size, image_size)
-    return create_transform(**config, is_training=False)
+    size = {} if image_size is None else {"input_size": (3, image_size, image_size)}
+    return create_transform(**{**_data_config(trunk), **size}, is_training=False)
 
 
 def load_timm(name: str, pretrained: str | None, device: torch.device, precision: str, seed: int) -> ImageModel:
@@ -169,5 +167,7 @@ def _short(error: BaseException) -> str:
 
 
 def _data_config(trunk: Any) -> dict[str, Any]:
+    """How pictures are prepared for these weights, with the size that the model was built for."""
     config: dict[str, Any] = resolve_data_config({}, model=trunk)  # type: ignore[no-untyped-call]
-    return config
+    size = getattr(getattr(trunk, "patch_embed", None), "img_size", None)
+    return config if size is None else {**config, "input_size": (3, *size)}

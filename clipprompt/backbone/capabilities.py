@@ -23,7 +23,7 @@ from open_clip.factory import get_model_config
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from clipprompt.backbone import Backbone
+from clipprompt.backbone import Backbone, VisionTower
 from clipprompt.backbone._loading import LOADING_ERRORS, first_line, undisturbed
 from clipprompt.backbone._text_hf import HFTextTower
 from clipprompt.errors import UserError, nearest
@@ -106,14 +106,20 @@ def capability(name: str) -> Capability:
     except UserError as error:
         return Capability(name, "", image, package, dict.fromkeys(FAMILIES, str(error)))
     tower = HFTextTower if from_hub else backbone.text
-    visual = refuse_visual_prompts(name, backbone.vision.n_layers > 0)
+    visual = refuse_visual_prompts(name, backbone.vision)
     lines = {VISUAL: visual, MULTI_MODAL: visual or refuse_deep_text_prompts(name, tower.takes_deep_prompts)}
     return Capability(name, tower.kind, image, package, {family: line for family, line in lines.items() if line})
 
 
-def refuse_visual_prompts(name: str, takes_prompts: bool) -> str | None:
-    """Why learners with prompts in the image tower do not work on the backbone ``name``; None if they do."""
-    return None if takes_prompts else f"needs a transformer image tower, such as ViT-B-16's; {name} has none"
+def refuse_visual_prompts(name: str, tower: VisionTower) -> str | None:
+    """Why learners with the same prompts for several layers of the image tower do not work on it; None if they do."""
+    if not tower.n_layers:
+        return f"needs a transformer image tower, such as ViT-B-16's; {name} has none"
+    if len(set(tower.layer_widths)) > 1:
+        return (
+            f"needs an image tower with layers of one width, such as ViT-B-16's; {name} has stages: vpt_head takes it"
+        )
+    return None
 
 
 def refuse_deep_text_prompts(name: str, takes_deep_prompts: bool) -> str | None:

@@ -47,7 +47,7 @@ def check_transformer(method: str, backbone: Backbone) -> None:
     Raises:
         UserError: naming the method and the backbone.
     """
-    if reason := refuse_visual_prompts(backbone.name, backbone.vision.n_layers > 0):
+    if reason := refuse_visual_prompts(backbone.name, backbone.vision):
         raise UserError(f"{method} {reason}")
 
 
