@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clipprompt.reports.drawing.figure import GREY, LINE
-from clipprompt.reports.drawing.panel import Panel, Style, even_ticks
+from clipprompt.reports.drawing.panel import LETTER, Panel, Style, even_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,20 +31,27 @@ class Scale:
         words: what there is more of to the right: shots, or known labels.
         across: label of that axis.
         up: label of the other.
-        is_log: powers of two in equal steps; otherwise percent.
+        is_log: equal factors in equal steps; otherwise percent.
+        unit: what there is one of, where it is no percent.
     """
 
     words: str = "shots"
     across: str = "shots"
     up: str = "accuracy, %"
     is_log: bool = True
+    unit: str = "shot"
 
     def say(self, amount: float) -> str:
         """An amount in words."""
-        return f"{amount:g} shot{'s' if amount > 1 else ''}" if self.is_log else f"{amount:g}%"
+        return f"{self.tick(amount)} {self.unit}{'s' if amount > 1 else ''}" if self.is_log else f"{amount:g}%"
+
+    def tick(self, amount: float) -> str:
+        """An amount below the axis."""
+        return f"{amount:,.0f}" if self.is_log else f"{amount:g}"
 
 
 SHOTS = Scale()
+_SIZE, _LEFT, _RIGHT = (3.2, 2.5), 0.5, 0.1
 
 
 def curve_panel(
@@ -69,7 +77,8 @@ def curve_panel(
             axes.set_xlim(places[0] / 2**0.35, places[-1] * 2**0.35)
         elif places:
             axes.set_xlim(places[0] - 4, places[-1] + 4)
-        axes.set_xticks(places, [f"{place:g}" for place in places])
+        ticks = _apart(axes, places, scale)
+        axes.set_xticks(ticks, [scale.tick(place) for place in ticks])
         axes.minorticks_off()
         axes.margins(y=0.08)
         _widen(axes)
@@ -79,7 +88,26 @@ def curve_panel(
         axes.grid(color=LINE, linewidth=0.7)
 
     alt = "; ".join(f"{name}: {', '.join(_words(dot, scale) for dot in dots)}" for name, dots in curves.items())
-    return Panel(title=title, alt=alt, draw=draw, size=(3.2, 2.5), left=0.5, bottom=0.4)
+    return Panel(title=title, alt=alt, draw=draw, size=_SIZE, left=_LEFT, right=_RIGHT, bottom=0.4)
+
+
+def _apart(axes: Axes, places: Sequence[float], scale: Scale) -> list[float]:
+    """The places whose ticks do not run into the next one's, from the right."""
+    if len(places) < 2:
+        return [*places]
+    low, high = (_along(scale, end) for end in axes.get_xlim())
+    inches = (_SIZE[0] - _LEFT - _RIGHT) / (high - low)
+    kept = list[float]()
+    for place in reversed(places):
+        needed = LETTER * (len(scale.tick(place)) + 1)
+        if not kept or (_along(scale, kept[-1]) - _along(scale, place)) * inches >= needed:
+            kept.append(place)
+    return kept[::-1]
+
+
+def _along(scale: Scale, amount: float) -> float:
+    """How far along the axis an amount stands, in units of its own."""
+    return math.log2(amount) if scale.is_log else amount
 
 
 def _draw_curve(axes: Axes, dots: Sequence[Dot], style: Style) -> None:

@@ -13,6 +13,7 @@ from clipprompt.reports.drawing.curves import has_curves, protocol_curves
 from clipprompt.reports.drawing.grid import save_panels
 from clipprompt.reports.drawing.panel import Style, styles
 from clipprompt.reports.drawing.plot import DEVIATION, Plot
+from clipprompt.reports.drawing.tuning import tuning_plots
 from clipprompt.reports.protocols.columns import (
     ACCURACY,
     BASE,
@@ -21,6 +22,7 @@ from clipprompt.reports.protocols.columns import (
     NOTHING_LEARNT,
     NOVEL,
     SINGLE_POSITIVE,
+    TUNING,
     title_of,
 )
 from clipprompt.reports.protocols.papers.beside import find_published
@@ -43,6 +45,8 @@ def protocol_plots(table: ProtocolTable, papers: Papers) -> list[Plot]:
         papers: what they print, which is marked in the bars.
     """
     looks = styles([row.label for row in table.rows])
+    if table.protocol == TUNING:
+        return tuning_plots(table, looks)
     if _shown(table, HM):
         title = "Harmonic mean of base and novel accuracy, %"
         return [_bars(table, HM, title, looks, papers), *_scatters(table, looks)]

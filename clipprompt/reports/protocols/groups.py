@@ -41,15 +41,21 @@ def _of_row(
     row: MethodRow, rows: Sequence[MethodRow], full: MethodRow | None, column: str
 ) -> Iterator[tuple[Place, Number]]:
     for group in GROUPS:
-        names = shared_sets(rows, group, column)
-        found = [row.numbers[name, column] for name in names if (name, column) in row.numbers]
-        if not found:
+        mean, names = group_mean(row, rows, group, column), shared_sets(rows, group, column)
+        if mean is None:
             continue
-        yield (None, group), average(found)
+        yield (None, group), mean
         if full is not None and row is not full and all((name, column) in full.numbers for name in names):
             n_wins = sum(row.numbers[name, column].mean > full.numbers[name, column].mean for name in names)
             yield (None, wins_of(group)), Number(float(n_wins))
     yield from ((place, Number(value)) for place, value in sizes(row).items())
+
+
+def group_mean(row: MethodRow, rows: Sequence[MethodRow], group: str, column: str) -> Number | None:
+    """The mean over a group's sets; None where the row has none of them."""
+    places = [(name, column) for name in shared_sets(rows, group, column)]
+    found = [row.numbers[place] for place in places if place in row.numbers]
+    return average(found) if found else None
 
 
 def shared_sets(rows: Sequence[MethodRow], group: str, column: str) -> list[str]:
