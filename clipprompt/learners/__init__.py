@@ -18,6 +18,7 @@ from clipprompt.errors import UserError, nearest
 from clipprompt.learners._base import (
     CaptionFeatures,
     ImageFeatures,
+    ImageStates,
     Learner,
     LearnerOptions,
     check_classnames,
@@ -25,6 +26,7 @@ from clipprompt.learners._base import (
     project_places,
 )
 from clipprompt.learners._dense import BranchLogits, DenseLearner
+from clipprompt.learners._head import HeadLearner
 from clipprompt.learners._pair import PairLearner
 from clipprompt.learners._saving import DESCRIPTION, read_description, read_weights, warn_if_another_backbone
 
@@ -32,7 +34,9 @@ __all__ = [
     "BranchLogits",
     "CaptionFeatures",
     "DenseLearner",
+    "HeadLearner",
     "ImageFeatures",
+    "ImageStates",
     "Learner",
     "LearnerOptions",
     "PairLearner",
@@ -149,11 +153,14 @@ def load_learner(
 def with_classes(learner: Learner, classnames: Sequence[str]) -> Learner:
     """Another learner with the same prompt and its own class names.
 
-    Class-specific contexts go with their classes: some of the learner's classes, in any order, take theirs along.
+    Class-specific contexts go with their classes: some of the learner's classes, in any order, take theirs along. So do
+    the rows of a head.
 
     Raises:
-        UserError: as ``set_classes``; class-specific contexts serve no class but their own.
+        UserError: as ``set_classes``; class-specific contexts and heads serve no class but their own.
     """
+    if isinstance(learner, HeadLearner):
+        return _with_rows(learner, classnames)
     state, rows = learner.state_dict(), _rows_of(learner, classnames)
     if rows is not None:
         state = {key: value[rows] if value.dim() == 3 else value for key, value in state.items()}
@@ -162,6 +169,16 @@ def with_classes(learner: Learner, classnames: Sequence[str]) -> Learner:
     other = type(learner)(learner.backbone, learner.options, generator, n_classes)
     other.load_state_dict(state, strict=True)
     other.classnames = learner.classnames if rows is None else ()  # so that contexts know whose they are
+    other.set_classes(classnames)
+    return other
+
+
+def _with_rows(learner: HeadLearner, classnames: Sequence[str]) -> HeadLearner:
+    """Another learner that answers with some of a head's rows, and still holds all of them."""
+    generator = torch.Generator().manual_seed(0)  # of parameters that are overwritten at once
+    other = type(learner)(learner.backbone, learner.options, generator, len(learner.trained_classes))
+    other.load_state_dict(learner.state_dict(), strict=True)
+    other.set_classes(learner.trained_classes)
     other.set_classes(classnames)
     return other
 

@@ -10,14 +10,14 @@ are those that were learnt: there is no text that could say others.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from clipprompt import losses
-from clipprompt.backbone import Backbone
+from clipprompt.backbone import Backbone, Hidden
 from clipprompt.errors import UserError
 from clipprompt.learners._base import (
     Features,
@@ -32,6 +32,7 @@ from clipprompt.learners._base import (
 
 Pool = Literal["own", "class", "image", "prompts", "all"]
 _HEAD = "head."
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class HeadOptions(LearnerOptions):
@@ -65,18 +66,18 @@ class HeadLearner(Learner):
 
     def __init__(self, backbone: Backbone, options: HeadOptions, generator: torch.Generator, n_classes: int) -> None:
         super().__init__(backbone, options, generator, n_classes)
+        if n_classes == 0:
+            raise UserError("there are no class names")
         if options.pool == "prompts" and not self.puts_prompts:
             raise UserError(f"pool=prompts: {self.name} has no prompts in the image tower; use own, class or image")
-        tower: Any = backbone.vision
-        self.head = make_head(tower.final_width, n_classes, generator, backbone.device)
+        self.head = make_head(backbone.vision.final_width, n_classes, generator, backbone.device)
         self.trained_classes: tuple[str, ...] = ()
         self.register_buffer("_rows", None, persistent=False)
 
     def image_state(self, images: Tensor) -> Tensor:
         """The feature (B, W_out) of images (B, 3, H, W), float32, with gradients of what is learnt."""
-        tower: Any = self.backbone.vision
-        feature: Tensor = tower.final(tower.trunk(images), self.options.pool)
-        return feature
+        tower = self.backbone.vision
+        return tower.final(tower.trunk(images), self.options.pool)
 
     def encode_images(self, images: Tensor) -> ImageStates:
         """What the learnt part goes on from: without gradients where there is a ``frozen_part``."""
@@ -86,6 +87,10 @@ class HeadLearner(Learner):
     def states_to_feature(self, states: ImageStates) -> Tensor:
         """The feature (B, W_out), float32, of encoded images."""
         return states.values.float()
+
+    def as_hidden(self, states: ImageStates) -> Hidden:
+        """States that enter a layer, in the type in which the tower computes, from whichever they were kept in."""
+        return Hidden(states.values.to(_DTYPES[self.backbone.precision]), states.grid)
 
     def logits_from(self, features: Features) -> Tensor:
         """The head's answers (B, C) for its classes, from encoded images."""

@@ -16,26 +16,44 @@ import clipprompt
 from clipprompt.backbone import Backbone
 from clipprompt.backbone._packing import pack
 from clipprompt.errors import UserError
-from clipprompt.learners import DenseLearner, Learner, create_learner, learner_options, list_learners, load_learner
+from clipprompt.learners import (
+    DenseLearner,
+    HeadLearner,
+    ImageFeatures,
+    ImageStates,
+    Learner,
+    create_learner,
+    learner_class,
+    learner_options,
+    list_learners,
+    load_learner,
+    with_classes,
+)
 from tests.conftest import Golden, assert_close
 
 NAMES = ["cat", "traffic light", "hot_dog", "Boeing 737-200", "crème brûlée", "犬"]
 ROOT = Path(clipprompt.__file__).parents[1]
 # A learner's option that changes which parameters it has is held to the contract like a learner.
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {"dualcoop without negative": ("dualcoop", {"negative": False})}
-learners = pytest.mark.parametrize("name", [*list_learners(), *VARIANTS])
+EVERY = [*list_learners(), *VARIANTS]
+OF_TEXTS = [name for name in EVERY if learner_class(VARIANTS.get(name, (name,))[0]).has_text_features]
+learners = pytest.mark.parametrize("name", EVERY)
+of_texts = pytest.mark.parametrize("name", OF_TEXTS)
+heads = pytest.mark.parametrize("name", [name for name in EVERY if name not in OF_TEXTS])
 Create = Callable[..., Learner]
 
 
 @pytest.fixture
 def create(tiny_backbone: Backbone) -> Create:
-    def make(name: str, classnames: list[str] | None = None, **options: Any) -> Learner:
+    def make(
+        name: str, classnames: list[str] | None = None, backbone: Backbone | None = None, **options: Any
+    ) -> Learner:
         # The tiny towers have three layers, fewer than the depths that the papers chose.
         depths = {key: 2 for key in _fields(name) if key.startswith("depth")}
         method, own = VARIANTS.get(name, (name, {}))
         try:
             names = NAMES if classnames is None else classnames
-            return create_learner(method, tiny_backbone, names, **{**depths, **own, **options})
+            return create_learner(method, backbone or tiny_backbone, names, **{**depths, **own, **options})
         except UserError as error:
             if "needs a transformer image tower" in str(error):
                 pytest.skip(str(error))
@@ -61,6 +79,14 @@ def _gradients(learner: Learner, inputs: Golden) -> dict[str, torch.Tensor]:
     parameters = dict(learner.named_parameters())
     found = torch.autograd.grad(learner.loss(batch[:2], labels), list(parameters.values()))
     return dict(zip(parameters, found, strict=True))
+
+
+def _rounded(whole: Backbone) -> Backbone:
+    model = copy.deepcopy(whole.model)
+    convert_weights_to_lp(model, torch.bfloat16)
+    rounded = Backbone.from_open_clip(model, whole.tokenizer, name=whole.name)
+    assert rounded.precision == "bf16"
+    return rounded
 
 
 def _take_a_step(learner: Learner, inputs: Golden) -> None:
@@ -95,31 +121,26 @@ def test_prompts_stay_float32_when_asked_to_be_half(create: Create, name: str, i
 @learners
 def test_prompts_and_results_are_float32_on_a_rounded_tower(create: Create, name: str, inputs: Golden) -> None:
     learner = create(name)
-    whole = learner.backbone
-    model = copy.deepcopy(whole.model)
-    convert_weights_to_lp(model, torch.bfloat16)
-    rounded = Backbone.from_open_clip(model, whole.tokenizer, name=whole.name)
-    assert rounded.precision == "bf16"
-    learner.backbone = rounded
-    learner.set_classes(NAMES)
-    logits = learner(_images(learner, inputs))
-    assert logits.dtype == learner.text_features().dtype == torch.float32
-    assert all(p.dtype == torch.float32 for p in learner.parameters())
-    learner.backbone = whole
-    learner.set_classes(NAMES)
+    rounded = create(name, backbone=_rounded(learner.backbone))
+    rounded.load_state_dict(learner.state_dict())
+    logits = rounded(_images(learner, inputs))
+    assert logits.dtype == torch.float32
+    if rounded.has_text_features:
+        assert rounded.text_features().dtype == torch.float32
+    assert all(p.dtype == torch.float32 for p in rounded.parameters())
     assert_close(logits, learner(_images(learner, inputs)).detach(), 0.05)
-    learner.backbone = rounded
     assert all(
         gradient.dtype == torch.float32 and gradient.isfinite().all()
-        for gradient in _gradients(learner, inputs).values()
+        for gradient in _gradients(rounded, inputs).values()
     )
 
 
-@learners
+@of_texts
 def test_places_are_computed_for_those_who_read_them_alone(create: Create, name: str, inputs: Golden) -> None:
     learner = create(name)
-    places = learner.encode_images(_images(learner, inputs)).local
-    assert (places.shape[1] > 0) == learner.reads_places == isinstance(learner, DenseLearner)
+    features = learner.encode_images(_images(learner, inputs))
+    assert isinstance(features, ImageFeatures)
+    assert (features.local.shape[1] > 0) == learner.reads_places == isinstance(learner, DenseLearner)
 
 
 @learners
@@ -130,7 +151,7 @@ def test_a_batch_equals_its_images_one_by_one(create: Create, name: str, inputs:
         assert_close(learner(images), torch.cat([learner(image[None]) for image in images]), 1e-5)
 
 
-@learners
+@of_texts
 def test_texts_computed_in_pieces_change_nothing(
     create: Create, name: str, inputs: Golden, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,10 +198,40 @@ def test_the_learner_is_its_two_parts_in_a_row(create: Create, name: str, inputs
         features = learner.encode_images(images)
         assert torch.equal(learner(images), learner.logits_from(features))
         if learner.image_side_is_frozen:
+            assert isinstance(features, ImageFeatures)
             shared = learner.features_from(learner.backbone.vision.trunk(images))
             assert torch.equal(shared.global_, features.global_)
             assert torch.equal(shared.local, features.local)
-    assert learner.encode_images(images).global_.requires_grad != learner.image_side_is_frozen
+    is_frozen = learner.image_side_is_frozen or learner.frozen_part is not None
+    assert learner.encode_images(images)[0].requires_grad != is_frozen
+
+
+@heads
+def test_a_frozen_part_can_be_kept_and_gone_on_from(create: Create, name: str, inputs: Golden) -> None:
+    learner, again = create(name), create(name)
+    states = learner.encode_images(_images(learner, inputs)[:2])
+    assert isinstance(states, ImageStates)
+    if learner.frozen_part is None:
+        pytest.skip(f"all of {name} is learnt, from the pixels on")
+    kept = ImageStates(states.values.half(), states.grid)
+    labels = torch.tensor([0, 1])
+    again.loss(_images(learner, inputs)[:2], labels).backward()
+    learner.loss_from(kept, labels).backward()
+    for one, other in zip(learner.parameters(), again.parameters(), strict=True):
+        assert one.grad is not None
+        assert other.grad is not None
+        assert_close(one.grad, other.grad, 0.02)
+
+
+@learners
+def test_the_backbone_is_bit_for_bit_the_same_after_steps(create: Create, name: str, inputs: Golden) -> None:
+    learner = create(name)
+    before = {key: value.clone() for key, value in learner.backbone.model.state_dict().items()}
+    for _ in range(2):
+        _take_a_step(learner, inputs)
+    learner(_images(learner, inputs))
+    after = learner.backbone.model.state_dict()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
 
 
 @learners
@@ -211,7 +262,53 @@ def test_saved_and_loaded_it_gives_the_same_logits(create: Create, name: str, in
     assert torch.equal(again(_images(learner, inputs)), learner(_images(learner, inputs)))
 
 
-@learners
+@heads
+def test_a_head_answers_for_its_own_classes_in_any_order(create: Create, name: str, inputs: Golden) -> None:
+    learner = create(name)
+    _take_a_step(learner, inputs)
+    images = _images(learner, inputs)
+    with torch.no_grad():
+        whole = learner(images)
+        some = with_classes(learner, ["犬", "hot dog", "cat"])
+        assert torch.equal(some(images), whole[:, [5, 2, 0]])
+        assert torch.equal(with_classes(some, NAMES)(images), whole)
+        learner.set_classes(["Traffic_Light"])
+        assert learner.classnames == ("Traffic_Light",)
+        assert torch.equal(learner(images), whole[:, [1]])
+        learner.set_classes(NAMES)
+        assert torch.equal(learner(images), whole)
+
+
+@heads
+def test_a_head_is_saved_with_the_rows_of_its_present_classes(
+    create: Create, name: str, inputs: Golden, tmp_path: Path
+) -> None:
+    learner = create(name)
+    some = with_classes(learner, ["犬", "cat"])
+    some.save(tmp_path)
+    again = load_learner(tmp_path, learner.backbone)
+    assert isinstance(again, HeadLearner)
+    assert again.trained_classes == ("犬", "cat")
+    assert_close(again(_images(learner, inputs)), some(_images(learner, inputs)).detach(), 1e-6)
+
+
+@heads
+@pytest.mark.parametrize("names", [["cat", "zebra"], ["犬s"]])
+def test_a_head_refuses_classes_that_it_was_not_trained_for(create: Create, name: str, names: list[str]) -> None:
+    learner = create(name)
+    with pytest.raises(UserError, match=r"'(zebra|犬s)' is none of the 6 classes .* take new class names") as error:
+        learner.set_classes(names)
+    assert "\n" not in str(error.value)
+    assert learner.classnames == tuple(NAMES)
+
+
+@heads
+def test_a_head_has_no_text_features(create: Create, name: str) -> None:
+    with pytest.raises(UserError, match=f"{name} has a head for the classes that it was trained for"):
+        create(name).class_features()
+
+
+@of_texts
 def test_new_class_names_after_training_equal_a_fresh_start_with_them(
     create: Create, name: str, inputs: Golden
 ) -> None:
@@ -264,13 +361,13 @@ def test_one_class_a_thousand_and_long_names(create: Create, name: str, classnam
     assert torch.isfinite(logits).all()
 
 
-@learners
+@of_texts
 def test_underscores_and_wide_spaces_are_single_spaces(create: Create, name: str) -> None:
     ours = create(name, ["hot_dog", " traffic \t light", "Boeing_737-200."]).class_features()
     assert torch.equal(ours, create(name, ["hot dog", "traffic light", "Boeing 737-200"]).class_features())
 
 
-@learners
+@of_texts
 def test_class_features_are_unit_vectors(create: Create, name: str) -> None:
     features = create(name).class_features()
     assert features.shape == (len(NAMES), 64)
@@ -296,19 +393,31 @@ BAD_NAMES = [
     (["cat", "cat"], "'cat' is given twice"),
     (["hot dog", "hot_dog"], "'hot_dog' is given twice"),
     (["cat", " "], "class name 2 is empty"),
-    (["cat", "word " * 90], "too long.*word word|word word.*too long"),
     ("cat", "not one string"),
     (["cat", "Cat"], "'Cat' is given twice"),
     (["cat", 2], "2 is a int"),
+    (["cat", "caf\udce9"], "is not readable text"),
+]
+BAD_TEXTS = [
+    (["cat", "word " * 90], "too long.*word word|word word.*too long"),
     (["caf\u00e9", "cafe\u0301"], "is the same as 'caf\u00e9' to the text tower"),
     (["cat", "\x00"], "is nothing to the text tower"),
-    (["cat", "caf\udce9"], "is not readable text"),
 ]
 
 
 @learners
 @pytest.mark.parametrize(("classnames", "message"), BAD_NAMES)
 def test_bad_class_names_get_one_line(create: Create, name: str, classnames: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message) as error:
+        create(name, classnames)
+    assert "\n" not in str(error.value)
+
+
+@of_texts
+@pytest.mark.parametrize(("classnames", "message"), BAD_TEXTS)
+def test_names_that_the_text_tower_cannot_say_get_one_line(
+    create: Create, name: str, classnames: Any, message: str
+) -> None:
     with pytest.raises(UserError, match=message) as error:
         create(name, classnames)
     assert "\n" not in str(error.value)
