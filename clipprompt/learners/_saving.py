@@ -95,9 +95,10 @@ def read_weights(folder: Path, learner: Learner, recorded: dict[str, Any]) -> di
         UserError: naming the first parameter that is missing, unknown, of another shape or type, or not finite.
     """
     path = folder / WEIGHTS
-    expected = learner.state_dict()
     try:
         with safe_open(path, framework="pt") as file:
+            learner.make_room({key: tuple(file.get_slice(key).get_shape()) for key in file.keys()})  # noqa: SIM118 (no mapping)
+            expected = learner.state_dict()
             for key in sorted(set(expected) ^ set(file.keys())):
                 is_missing = key in expected
                 raise UserError(f"{path}: parameter {key!r} is {'missing' if is_missing else 'not one of this method'}")
