@@ -167,6 +167,7 @@ def with_classes(learner: Learner, classnames: Sequence[str]) -> Learner:
     n_classes = len(learner.classnames if rows is None else rows)
     generator = torch.Generator().manual_seed(0)  # of parameters that are overwritten at once
     other = type(learner)(learner.backbone, learner.options, generator, n_classes)
+    other.make_room({key: tuple(value.shape) for key, value in state.items()})
     other.load_state_dict(state, strict=True)
     other.classnames = learner.classnames if rows is None else ()  # so that contexts know whose they are
     other.set_classes(classnames)
