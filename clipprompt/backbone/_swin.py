@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from clipprompt.backbone._feature_map import FeatureMapTower
-from clipprompt.backbone._injection import Injected, by_layer, check_layers
-from clipprompt.backbone._vision import Hidden, Pool
+from clipprompt.backbone._injection import Channels, Injected, by_layer, check_layers, embed_channels
+from clipprompt.backbone._vision import Hidden, Pool, compute_dtype
 from clipprompt.errors import UserError
 
 TRUNKS = (SwinTransformer,)
@@ -39,7 +39,8 @@ class SwinTower(FeatureMapTower):
 
     def __init__(self, visual: TimmModel) -> None:
         super().__init__(visual)
-        self.only_size = self._only_size = visual.image_size
+        self.only_size: tuple[int, int] = visual.image_size
+        self._only_size = self.only_size
         self.layer_widths = tuple(block.dim for stage in self._trunk.layers for block in stage.blocks)
         self.n_layers = len(self.layer_widths)
 
@@ -57,17 +58,19 @@ class SwinTower(FeatureMapTower):
             images: (B, 3, H, W) of the tower's own size.
             prompts: tokens beside the places of every window of the first stage: (n, W) or (B, n, W), W of its blocks.
             deep: tokens that replace them before blocks 1, 2, … of the first stage: (J-1, n, W) or (J-1, B, n, W).
-            injected: in the place of both, tokens by block, each of its block's width.
+            injected: in the place of both, whatever a learner puts in, each of its block's width; no frame.
 
         Returns:
             Hidden states (B, P + n, W), with the n prompts that reached the end.
 
         Raises:
-            UserError: if the size does not fit, or for what is no token.
-            ValueError: for a block that is not there, or tokens of another width.
+            UserError: if the size does not fit, or for a frame, which would make the picture larger.
+            ValueError: for a block that is not there, or prompts of another width.
         """
         injected = injected or by_layer(prompts, deep)
         self._check(injected, 0)
+        if injected.channels is not None:
+            return self._walk(self._embed(images, injected.channels), 0, injected)
         first = injected.first_layer
         return self._walk(self.trunk_to(images, first), first, injected)
 
@@ -75,10 +78,11 @@ class SwinTower(FeatureMapTower):
         """The rest of the trunk from the states that enter block ``layer``.
 
         Raises:
-            UserError: for what is no token.
-            ValueError: for a block that is not there, tokens of another width, or tokens before this block.
+            ValueError: for a block that is not there, prompts of another width or before this block, or on pixels.
         """
         injected = injected or Injected()
+        if injected.changes_pixels:
+            raise ValueError("what changes the pixels enters by trunk: within it, they are gone")
         self._check(injected, layer)
         return self._walk(hidden, layer, injected)
 
@@ -115,12 +119,26 @@ class SwinTower(FeatureMapTower):
         raise UserError(f"attention needs tokens that all attend to each other; a {self.kind}'s do within windows")
 
     def _check(self, injected: Injected, layer: int) -> None:
-        if injected.changes_pixels or injected.added:
-            raise UserError(f"a {self.kind} takes prompts beside its places alone: where=prepend")
+        if injected.frame is not None:
+            rows, columns = self.only_size
+            raise UserError(
+                f"a {self.kind} takes pictures of {columns} x {rows} pixels alone, so nothing goes around them; "
+                "where=prepend, add and channels work"
+            )
         check_layers(injected, layer, self.n_layers)
-        for index, tokens in injected.tokens.items():
-            if tokens.shape[-1] != (width := self.layer_widths[index]):
-                raise ValueError(f"prompts of width {tokens.shape[-1]} enter block {index}, whose width is {width}")
+        for index, prompts in (*injected.tokens.items(), *injected.added.items()):
+            if prompts.shape[-1] != (width := self.layer_widths[index]):
+                raise ValueError(f"prompts of width {prompts.shape[-1]} enter block {index}, whose width is {width}")
+
+    def _embed(self, images: Tensor, channels: Channels) -> Hidden:
+        """The states that enter block 0, with prompts beside the colours."""
+        self._check_images(images)
+        self.module.eval()
+        patches = self._trunk.patch_embed
+        embedded = patches.proj(images.to(compute_dtype(self.module)))
+        embedded = embedded + embed_channels(channels, embedded, patches.patch_size[0])
+        places: Tensor = patches.norm(embedded.flatten(2).transpose(1, 2))
+        return Hidden(places, (embedded.shape[2], embedded.shape[3]))
 
     def _as_map(self, hidden: Hidden) -> Tensor:
         """The places alone."""
@@ -134,6 +152,8 @@ class SwinTower(FeatureMapTower):
                 maps = step.run(maps)
                 prompts = step.run(prompts) if prompts is not None and step.run is self._trunk.norm else None
                 continue
+            if layer in injected.added:
+                maps = maps + injected.added[layer].to(maps.dtype).reshape(maps.shape[1:])
             if layer in injected.tokens:
                 prompts = injected.tokens[layer].to(maps.dtype).expand(len(maps), -1, -1)
             maps, prompts = (step.run(maps), None) if prompts is None else run_block(step.run, maps, prompts)

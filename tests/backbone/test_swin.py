@@ -197,18 +197,27 @@ def test_low_precision_is_near_float32(swin: SwinTransformer, tower: SwinTower) 
     assert_close(rounded, exact, 0.1)
 
 
-REFUSED: dict[str, tuple[Injected, str]] = {
-    "frame": (Injected(frame=torch.zeros(3, 40, 40)), "a SwinTransformer takes prompts beside its places alone"),
-    "channels": (Injected(channels=Channels(torch.zeros(1, 32, 32), torch.zeros(8, 1, 4, 4))), "where=prepend"),
-    "added": (Injected(added={0: torch.zeros(64, 8)}), "where=prepend"),
-}
+def test_prompts_added_to_the_places_of_a_block_are_part_of_what_enters_it(tower: SwinTower) -> None:
+    added = {0: torch.randn(64, 8), 3: torch.randn(16, 16)}
+    images, tokens = _images(tower), _tokens(tower, 2)
+    hidden = tower.trunk_to(images, 0)
+    by_hand = tower.trunk_from(hidden._replace(states=hidden.states + added[0]), 0, Injected(tokens, {3: added[3]}))
+    assert torch.equal(tower.trunk(images, injected=Injected(tokens, added)).states, by_hand.states)
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_windows_do_not_take_is_refused(tower: SwinTower, case: str) -> None:
-    injected, message = REFUSED[case]
-    with pytest.raises(UserError, match=message):
-        tower.trunk(_images(tower), injected=injected)
+def test_prompts_on_channels_are_a_wider_patch_embedding(swin: SwinTransformer, tower: SwinTower) -> None:
+    generator = torch.Generator().manual_seed(4)
+    channels = Channels(torch.randn(2, 32, 32, generator=generator), torch.randn(8, 2, 4, 4, generator=generator))
+    wider: Any = copy.deepcopy(swin)
+    wider.patch_embed.proj.weight.data = torch.cat([wider.patch_embed.proj.weight, channels.kernel], dim=1)
+    images = _images(tower)
+    expected = wider.forward_features(torch.cat([images, channels.pixels.expand(2, -1, -1, -1)], dim=1))
+    assert_close(tower.trunk(images, injected=Injected(channels=channels)).states, expected.flatten(1, 2), 1e-5)
+
+
+def test_nothing_goes_around_the_picture(tower: SwinTower) -> None:
+    with pytest.raises(UserError, match=r"takes pictures of 32 x 32 pixels alone, .*; where=prepend, add"):
+        tower.trunk(_images(tower), injected=Injected(frame=torch.zeros(3, 40, 40)))
 
 
 def test_tokens_have_the_width_of_their_block(tower: SwinTower) -> None:
