@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -264,6 +264,13 @@ class Learner(nn.Module, ABC):
 
     def end_training(self) -> None:
         """Called by training after the last epoch, before the prompts are kept, unless another epoch's are selected."""
+
+    def make_room(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Called before numbers are loaded, for learners whose state has a size that neither options nor classes say.
+
+        Args:
+            shapes: of what will be loaded, by name; those that do not fit are refused after this call.
+        """
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes ``prompt.safetensors`` and ``prompt.json``: the parameters, method, options, class names, backbone.
