@@ -92,7 +92,7 @@ FGVC = (
         196,
         by_part(7329, 815, 8041),
         ("car_ims", "cars_annos.mat"),
-        "https://huggingface.co/datasets/XiN0919/FGVC (car_ims.tgz and cars_annos.mat; Stanford's address is dead)",
+        "https://huggingface.co/datasets/XiN0919/FGVC (car_ims.tgz; Stanford's own address is dead)",
         ("StanfordCars",),
     ),
 )

@@ -82,8 +82,8 @@ def _of_flowers(place: Place, numbers: Mapping[str, int]) -> Named:
 
 def _of_cars(place: Place, numbers: Mapping[str, int]) -> Named:
     """Either of the authors' lists of names; prompts say the year first."""
-    lists = (place.base / "cars_annos.mat", place.base / "devkit" / "cars_meta.mat")
-    for path in lists:
+    devkits = [place.base / folder / "cars_meta.mat" for folder in ("devkit", "stanford_cars/devkit")]
+    for path in (place.base / "cars_annos.mat", *devkits):
         if path.is_file():
             names = [year_first(str(name)) for name in read_mat(path, "class_names")]
             return Named(_by_number(place, numbers, names))
