@@ -105,7 +105,8 @@ def test_every_learner_has_a_configuration_and_a_test() -> None:
 @learners
 def test_parameters_are_the_whole_state_and_float32(create: Create, name: str) -> None:
     learner = create(name)
-    assert set(learner.state_dict()) == set(dict(learner.named_parameters()))
+    kept = set(learner.state_dict()) - set(dict(learner.named_parameters()))
+    assert not kept or learner.reads_training_set
     assert all(p.dtype == torch.float32 and p.requires_grad for p in learner.parameters())
 
 
@@ -180,6 +181,7 @@ def test_gradients_reach_the_prompts_and_nothing_else(create: Create, name: str,
     learner = create(name)
     if not list(learner.parameters()):
         pytest.skip(f"{name} has no parameters")
+    _take_a_step(learner, inputs)  # before it, what a layer of zeros hides has no gradient
     labels = torch.zeros(6, len(NAMES))
     labels[:, :2] = 1
     trains_on = inputs["caption_tokens"] if learner.trains_on == "captions" else _images(learner, inputs)
@@ -314,7 +316,7 @@ def test_new_class_names_after_training_equal_a_fresh_start_with_them(
 ) -> None:
     learner, fresh = create(name), create(name, ["zebra", "okapi"])
     _take_a_step(learner, inputs)
-    fresh.load_state_dict(learner.state_dict())
+    fresh.load_state_dict(dict(learner.named_parameters()), strict=not learner.reads_training_set)
     with torch.no_grad():
         learner(_images(learner, inputs))  # fills whatever is remembered
         learner.set_classes(["zebra", "okapi"])
