@@ -49,7 +49,8 @@ def create(tiny_backbone: Backbone) -> Create:
         name: str, classnames: list[str] | None = None, backbone: Backbone | None = None, **options: Any
     ) -> Learner:
         # The tiny towers have three layers, fewer than the depths that the papers chose.
-        depths = {key: 2 for key in _fields(name) if key.startswith("depth")}
+        depths: dict[str, Any] = {key: 2 for key in _fields(name) if key.startswith("depth")}
+        depths |= {"dropout": 0.0} if "dropout" in _fields(name) else {}  # which no two steps have in common
         method, own = VARIANTS.get(name, (name, {}))
         try:
             names = NAMES if classnames is None else classnames
