@@ -39,9 +39,9 @@ class VPTHeadOptions(HeadOptions):
     """Options of ``vpt_head``."""
 
     n_ctx: int = Field(
-        10, ge=1, le=200, description="prompts of each layer; pixels of padding; channels; add has one for each token"
+        10, ge=1, le=200, description="prompts of each layer; or pixels of padding; or channels; add has one for each token"
     )
-    depth: int | None = Field(None, ge=1, description="layers with prompts of their own; 1 is VPT-shallow; null: all")
+    depth: int | None = Field(None, ge=1, description="layers with prompts of their own; 1 is VPT-shallow; none = all that follow")
     first_layer: int = Field(0, ge=0, description="the first layer with prompts, counted from 0")
     where: Where = Field("prepend", description="prepend (tokens), add (to the embeddings), pad, channels (pixels)")
     bias: bool = Field(False, description="learn the image tower's bias terms too")
