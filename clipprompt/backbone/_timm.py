@@ -14,6 +14,7 @@ from typing import Any
 
 import timm
 import torch
+from PIL import Image
 from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
 from timm.models import list_models, load_state_dict
@@ -61,9 +62,11 @@ def wrap_timm_model(model: Any) -> ImageModel:
 
 
 def timm_transform(trunk: Any, image_size: int | None = None) -> Any:
-    """The evaluation transform of timm's own for these weights, at their size or another."""
+    """The evaluation transform of timm's own for these weights, at their size or another, for pictures of any mode."""
     size = {} if image_size is None else {"input_size": (3, image_size, image_size)}
-    return create_transform(**{**_data_config(trunk), **size}, is_training=False)
+    transform: Any = create_transform(**{**_data_config(trunk), **size}, is_training=False)
+    transform.transforms.insert(-2, _to_rgb)  # open_clip's do that where it costs least, too
+    return transform
 
 
 def load_timm(name: str, pretrained: str | None, device: torch.device, precision: str, seed: int) -> ImageModel:
@@ -164,6 +167,10 @@ def _short(error: BaseException) -> str:
     """The first thing that is wrong: torch lists what does not fit line by line below a heading."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else first_line(error)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    return image.convert("RGB")
 
 
 def _data_config(trunk: Any) -> dict[str, Any]:

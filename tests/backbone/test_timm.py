@@ -10,6 +10,7 @@ import huggingface_hub
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from clipprompt.backbone import Backbone, check_backbone, has_text_tower, load_backbone
@@ -56,6 +57,12 @@ def test_another_image_size_is_timms_own_with_interpolated_positions(backbone: B
     assert larger.image_size == 192
     assert "CenterCrop(size=(192, 192))" in repr(larger.preprocess)
     assert_close(larger.encode_image(_images(192)), backbone.model.visual(_images(192)), 1e-5)
+
+
+def test_pictures_of_any_mode_are_taken(backbone: Backbone) -> None:
+    assert backbone.preprocess is not None
+    grey = Image.new("L", (200, 100), 128)
+    assert torch.equal(backbone.preprocess(grey), backbone.preprocess(grey.convert("RGB")))
 
 
 def test_low_precision_is_near_float32(backbone: Backbone) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from timm.data.transforms_factory import create_transform
 
 from clipprompt.backbone import ImageTransform
 
@@ -59,3 +62,37 @@ def test_the_view_is_what_the_crop_leaves(
     mode: str, size: tuple[int, int], expected: tuple[float, float, float, float] | None
 ) -> None:
     assert _open_clip(mode).view(size) == expected
+
+
+def _timm(**options: Any) -> ImageTransform:
+    return ImageTransform(create_transform((3, 32, 32), crop_pct=0.8, interpolation="bicubic", **options))
+
+
+@pytest.mark.parametrize("mode", ["center", "squash", "border"])
+@pytest.mark.parametrize("size", [(40, 30), (30, 50), (32, 32)])
+def test_timms_two_steps_give_the_bits_of_one(mode: str, size: tuple[int, int]) -> None:
+    transform, picture = _timm(crop_mode=mode), _picture(*size)
+    assert torch.equal(transform.normalise(transform.pixels(picture)[None])[0], transform(picture))
+
+
+def test_a_picture_of_the_crops_size_keeps_its_edges_and_another_loses_them() -> None:
+    transform, whole = _timm(), create_transform((3, 32, 32), crop_pct=0.8, interpolation="bicubic")
+    exact, larger = _picture(32, 32), _picture(48, 40)
+    assert torch.equal(transform.pixels(exact), torch.from_numpy(np.array(exact)).permute(2, 0, 1))
+    assert torch.equal(transform(larger), whole(larger))
+    assert transform.pixels(larger).shape == (3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("mode", "size", "expected"),
+    [
+        ("center", (32, 32), (0.0, 0.0, 1.0, 1.0)),
+        ("center", (40, 40), (0.1, 0.1, 0.8, 0.8)),
+        ("center", (80, 40), (0.3, 0.1, 0.4, 0.8)),
+        ("squash", (80, 40), (0.1, 0.1, 0.8, 0.8)),
+        ("border", (80, 40), None),
+    ],
+)
+def test_the_view_of_timms_crop(mode: str, size: tuple[int, int], expected: tuple[float, ...] | None) -> None:
+    view = _timm(crop_mode=mode).view(size)
+    assert view == (None if expected is None else pytest.approx(expected))
