@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 from clipprompt.datasets._checks import MissingPicturesError
@@ -63,21 +62,24 @@ def find_base(specification: Specification, root: Path) -> Path:
         if (root / folder).is_dir():
             return root / folder
     name = PurePosixPath(specification.folder).name
-    marked = partial(_is_marked, specification)
-    if name != specification.folder:  # one of several in a collection, which may be called otherwise
-        inside = (root / name, root if root.resolve().name == name else None)
-        found = next((place for place in inside if place is not None and marked(place)), None)
-        if found is not None:
-            return found
-    elif root.is_dir() and (name in (root.name, root.resolve().name) or marked(root)):
-        return root
+    if name == specification.folder:
+        if root.is_dir() and (_is_called(root, name) or _is_marked(root, specification)):
+            return root
+    else:  # one of a collection, which may be called otherwise; the marks are those of each of them
+        for place in (root / name, root):
+            if _is_called(place, name) and _is_marked(place, specification):
+                return place
     what = f"there is no {specification.folder} in it" if root.is_dir() else "it is not a folder"
     raise UserError(
         f"no {specification.title} at --root {printable(root)}: {what}; {specification.next_step(str(root))}"
     )
 
 
-def _is_marked(specification: Specification, folder: Path) -> bool:
+def _is_called(folder: Path, name: str) -> bool:
+    return name in (folder.name, folder.resolve().name)
+
+
+def _is_marked(folder: Path, specification: Specification) -> bool:
     return any((folder / mark).exists() for mark in specification.marks)
 
 

@@ -130,6 +130,16 @@ BROKEN: dict[str, tuple[str, Break, str]] = {
         _append("test.txt", "images/test/000009.jpg 4"),
         "test.txt, line 7: 4 is not a class from 0 to 3; is it the list of this task",
     ),
+    "a number of thousands of digits": (
+        "vtab-dtd",
+        _append("test.txt", f"images/test/a.jpg {'9' * 5000}"),
+        "test.txt, line 7: 99999999999999999999 is not a class from 0 to 46",
+    ),
+    "a class of thousands of digits": (
+        "fgvc-dogs",
+        _edit("train.json", lambda content: content.update({"n1-x/y.jpg": "9" * 5000})),
+        'train.json, entry 10: class "9+ of n1-x/y.jpg is not a number from 0',
+    ),
     "a label below 0": ("vtab-dtd", _append("test.txt", "images/test/a.jpg -1"), "line 7: -1 is not a class from 0"),
     "a picture twice in a list": (
         "vtab-dtd",
@@ -188,7 +198,5 @@ def test_a_misspelt_name_is_told_with_the_nearest(tmp_path: Path, name: str) -> 
 
 @pytest.mark.parametrize("load", [load_classification, load_dataset])
 def test_a_group_is_no_set(load: Callable[[str], object]) -> None:
-    with pytest.raises(
-        UserError, match=r"^vtab-specialized is a group of 4 sets, and here one is meant; give vtab-"
-    ):
+    with pytest.raises(UserError, match=r"^vtab-specialized is a group of 4 sets, and here one is meant; give vtab-"):
         load("vtab-specialized")

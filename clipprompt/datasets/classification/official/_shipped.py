@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from clipprompt._yaml import read_mapping
 from clipprompt.resources import resource
 
 
 def shipped_names(name: str) -> list[str]:
     """The class names of a task of VTAB, by label."""
-    names: list[str] = read_mapping(resource("configs/classnames/vtab.yaml"))[name]
-    return names
+    return list(_tasks()[name])
+
+
+@cache
+def _tasks() -> dict[str, Any]:
+    return read_mapping(resource("configs/classnames/vtab.yaml"))

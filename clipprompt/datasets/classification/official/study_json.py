@@ -22,6 +22,7 @@ from clipprompt.datasets.classification.sets import PARTS, Sample
 from clipprompt.errors import UserError
 from clipprompt.printable import printable
 
+_MANY_DIGITS = 10
 _FORM = '{"001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.jpg": 1, …}'
 
 
@@ -64,7 +65,7 @@ class _Pairs(list[tuple[str, object]]):
 
 
 def _number(where: str, path: str, value: object) -> int:
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) < _MANY_DIGITS:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value

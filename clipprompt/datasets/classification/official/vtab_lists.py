@@ -6,7 +6,7 @@ pictures in a folder of its own. It says nothing new, so it is not read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clipprompt.datasets.classification.official._listed import (
@@ -35,15 +35,15 @@ def read(place: Place) -> Listed:
 
 
 def _samples(path: Path, names: Sequence[str]) -> list[Sample]:
-    return [_sample(where, line, names) for where, line in read_lines(path)]
+    labels = {str(label): label for label in range(len(names))}
+    return [_sample(where, line, labels, names) for where, line in read_lines(path)]
 
 
-def _sample(where: str, line: str, names: Sequence[str]) -> Sample:
+def _sample(where: str, line: str, labels: Mapping[str, int], names: Sequence[str]) -> Sample:
     match line.rsplit(maxsplit=1):
-        case [path, number] if number.isdecimal() and int(number) < len(names):
-            return Sample(check_path(where, path), int(number), names[int(number)])
+        case [path, number] if number in labels:
+            return Sample(check_path(where, path), labels[number], names[labels[number]])
         case [_, number] if number.removeprefix("-").isdecimal():
-            raise UserError(
-                f"{where}: {number} is not a class from 0 to {len(names) - 1}; is it the list of this task?"
-            )
+            wanted = f"a class from 0 to {len(names) - 1}"
+            raise UserError(f"{where}: {printable(number[:20])} is not {wanted}; is it the list of this task?")
     raise UserError(f"{where}: {printable(line[:60])!r} is not of the form 'images/train800/000000.jpg 3'")
