@@ -16,8 +16,6 @@ lost; a mask of dropout serves all pictures of a step, so that processes which s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import groupby
 from typing import ClassVar, Literal
 
@@ -29,19 +27,24 @@ from clipprompt.backbone import Backbone, Channels, Hidden, Injected, first_conv
 from clipprompt.errors import UserError
 from clipprompt.learners._base import Features, ImageStates, LearnerOptions
 from clipprompt.learners._head import HeadLearner, HeadOptions
+from clipprompt.learners._step_dropout import StepDropout
 from clipprompt.learners._tower_weights import copy_weights, names_read, run_with_copies
 
 Where = Literal["prepend", "add", "pad", "channels"]
-_DROPPED = "dropout_steps"
 
 
 class VPTHeadOptions(HeadOptions):
     """Options of ``vpt_head``."""
 
     n_ctx: int = Field(
-        10, ge=1, le=200, description="prompts of each layer; or pixels of padding; or channels; add has one for each token"
+        10,
+        ge=1,
+        le=200,
+        description="prompts of each layer; or pixels of padding; or channels; add has one for each token",
     )
-    depth: int | None = Field(None, ge=1, description="layers with prompts of their own; 1 is VPT-shallow; none = all that follow")
+    depth: int | None = Field(
+        None, ge=1, description="layers with prompts of their own; 1 is VPT-shallow; none = all that follow"
+    )
     first_layer: int = Field(0, ge=0, description="the first layer with prompts, counted from 0")
     where: Where = Field("prepend", description="prepend (tokens), add (to the embeddings), pad, channels (pixels)")
     bias: bool = Field(False, description="learn the image tower's bias terms too")
@@ -67,16 +70,15 @@ class VPTHead(HeadLearner):
     def __init__(self, backbone: Backbone, options: VPTHeadOptions, generator: torch.Generator, n_classes: int) -> None:
         super().__init__(backbone, options, generator, n_classes)
         _check(backbone, options)
-        make = {"prepend": self._make_tokens, "add": self._make_tokens, "pad": self._make_border}
-        make.get(options.where, self._make_channels)(generator)
+        make = {"pad": self._make_border, "channels": self._make_channels}.get(options.where, self._make_tokens)
+        make(generator)
         if options.bias:
             pool = "all" if options.pool == "prompts" else options.pool
             names = [name for name in names_read(backbone, pool) if name.endswith("bias")]
             self.weights = copy_weights(backbone.vision, names)
         elif options.first_layer > 0:
             self.frozen_part = f"before-{options.first_layer}"
-        self._seed = int(torch.randint(2**31, (), generator=generator))
-        self._masks: torch.Generator | None = None
+        self._dropout = StepDropout(self, options.dropout, generator)
         if options.where != "prepend" or options.pool != "own":  # what the tower refuses is said now
             with torch.no_grad():
                 self.image_state(_black(backbone))
@@ -87,8 +89,8 @@ class VPTHead(HeadLearner):
         if options.where == "pad":
             return Injected(frame=self._frame())
         if options.where == "channels":
-            return Injected(channels=Channels(self._dropped(self.pixels), self.kernel))
-        prompts = {options.first_layer + i: self._dropped(ctx) for i, ctx in enumerate(self._layers())}
+            return Injected(channels=Channels(self._dropout(self.pixels), self.kernel))
+        prompts = {options.first_layer + i: self._dropout(ctx) for i, ctx in enumerate(self._layers())}
         return Injected(tokens=prompts) if options.where == "prepend" else Injected(added=prompts)
 
     def encode_images(self, images: Tensor) -> ImageStates:
@@ -118,12 +120,12 @@ class VPTHead(HeadLearner):
 
     def loss(self, inputs: Tensor, labels: Tensor) -> Tensor:
         """The training loss, with dropout."""
-        with self._dropping():
+        with self._dropout.step():
             return super().loss(inputs, labels)
 
     def loss_from(self, features: Features, labels: Tensor) -> Tensor:
         """The training loss from encoded images, with dropout where prompts come after them."""
-        with self._dropping():
+        with self._dropout.step():
             return super().loss_from(features, labels)
 
     def _layers(self) -> list[Tensor]:
@@ -133,25 +135,24 @@ class VPTHead(HeadLearner):
         return [self.visual_ctx, *(stack[i] for stack in stacks for i in range(len(stack)))]
 
     def _make_tokens(self, generator: torch.Generator) -> None:
-        options, tower = self.options, self.backbone.vision
-        last = None if options.depth is None else options.first_layer + options.depth
-        sizes: list[tuple[int, int]] = []
-        for layer, width in list(enumerate(tower.layer_widths))[options.first_layer : last]:
-            same = bool(sizes) and sizes[-1][1] == width  # all layers of one width have as many tokens
-            n = (
-                sizes[-1][0]
-                if same
-                else options.n_ctx
-                if options.where == "prepend"
-                else _n_tokens(self.backbone, layer)
-            )
-            sizes.append((n, width))
-        self.visual_ctx = self._uniform(sizes[0], generator, sizes[0][1])
-        deep = [self._uniform((len(list(run)), *size), generator, size[1]) for size, run in groupby(sizes[1:])]
-        if len(deep) < 2:
-            self.register_parameter("deep_visual_ctx", deep[0] if deep else None)
+        first, *deep = self._token_sizes()
+        self.visual_ctx = self._uniform(first, first[1], generator)
+        stacks = [self._uniform((len(list(run)), *size), size[1], generator) for size, run in groupby(deep)]
+        if len(stacks) > 1:
+            self.deep_visual_ctx = nn.ParameterList(stacks)
         else:
-            self.deep_visual_ctx = nn.ParameterList(deep)
+            self.register_parameter("deep_visual_ctx", stacks[0] if stacks else None)
+
+    def _token_sizes(self) -> list[tuple[int, int]]:
+        """The number and width of the prompts of each layer that has some."""
+        options, widths = self.options, self.backbone.vision.layer_widths
+        last = len(widths) if options.depth is None else options.first_layer + options.depth
+        sizes: list[tuple[int, int]] = []
+        for width, run in groupby(range(options.first_layer, last), key=widths.__getitem__):
+            layers = list(run)  # layers of one width have as many tokens
+            n = options.n_ctx if options.where == "prepend" else _n_tokens(self.backbone, layers[0])
+            sizes += [(n, width)] * len(layers)
+        return sizes
 
     def _make_border(self, generator: torch.Generator) -> None:
         n, side = self.options.n_ctx, self.backbone.image_size
@@ -160,14 +161,14 @@ class VPTHead(HeadLearner):
 
     def _make_channels(self, generator: torch.Generator) -> None:
         n, side = self.options.n_ctx, self.backbone.image_size
-        stem = first_convolution(self.backbone.vision.module)
         self.pixels = self._pixels((n, side, side), generator)
-        width, _, *patch = stem.weight.shape
-        self.kernel = self._uniform((width, n, *patch), generator, width)
+        width, _, *patch = first_convolution(self.backbone.vision.module).weight.shape
+        self.kernel = self._uniform((width, n, *patch), width, generator)
 
-    def _uniform(self, sizes: tuple[int, ...], generator: torch.Generator, width: int) -> nn.Parameter:
-        """Prompts as the original starts them, by Glorot's rule for what embeds a patch."""
-        bound = (6 / (first_convolution(self.backbone.vision.module).weight[0].numel() + width)) ** 0.5
+    def _uniform(self, sizes: tuple[int, ...], width: int, generator: torch.Generator) -> nn.Parameter:
+        """What has W = ``width`` as the original starts it: by Glorot's rule for what embeds a patch."""
+        n_inputs = first_convolution(self.backbone.vision.module).weight[0].numel()
+        bound = (6 / (n_inputs + width)) ** 0.5
         return nn.Parameter(torch.empty(sizes).uniform_(-bound, bound, generator=generator).to(self.backbone.device))
 
     def _pixels(self, sizes: tuple[int, ...], generator: torch.Generator) -> nn.Parameter:
@@ -176,30 +177,10 @@ class VPTHead(HeadLearner):
 
     def _frame(self) -> Tensor:
         """The border (3, H + 2n, W + 2n) around nothing."""
-        n, rows, columns = self.options.n_ctx, self._dropped(self.border_rows), self._dropped(self.border_columns)
+        n, rows, columns = self.options.n_ctx, self._dropout(self.border_rows), self._dropout(self.border_columns)
         side = columns.shape[1]
         between = torch.cat([columns[..., :n], columns.new_zeros(3, side, side), columns[..., n:]], dim=2)
         return torch.cat([rows[:, :n], between, rows[:, n:]], dim=1)
-
-    @contextmanager
-    def _dropping(self) -> Iterator[None]:
-        """Dropout for one training step, whose masks are a function of the seed and of the steps before it."""
-        if self._masks is not None or not self.options.dropout or not torch.is_grad_enabled():
-            yield
-            return
-        step = int(self.gathered.get(_DROPPED, torch.tensor(0)))
-        self.gathered[_DROPPED] = torch.tensor(step + 1)
-        self._masks = torch.Generator().manual_seed(self._seed + step)
-        try:
-            yield
-        finally:
-            self._masks = None
-
-    def _dropped(self, prompts: Tensor) -> Tensor:
-        if self._masks is None:
-            return prompts
-        kept = torch.rand(prompts.shape, generator=self._masks) >= self.options.dropout
-        return prompts * kept.to(prompts.device) / (1 - self.options.dropout)
 
 
 def _black(backbone: Backbone) -> Tensor:

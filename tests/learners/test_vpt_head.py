@@ -215,7 +215,7 @@ def test_dropout_is_a_function_of_seed_and_step(tiny_vit_backbone: Backbone, inp
 def test_dropout_leaves_the_mean_of_prompts_and_half_of_their_numbers(tiny_vit_backbone: Backbone) -> None:
     learner: Any = create_learner("vpt_head", tiny_vit_backbone, NAMES, dropout=0.5, n_ctx=200, depth=1)
     nn.init.ones_(learner.visual_ctx)
-    with learner._dropping():
+    with learner._dropout.step():
         dropped: Tensor = learner.injected().tokens[0]
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
     assert (dropped.detach().mean() - 1).abs() < 0.05
