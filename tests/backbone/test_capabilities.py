@@ -24,11 +24,12 @@ from clipprompt.backbone.capabilities import (
     list_capabilities,
 )
 from clipprompt.errors import UserError
-from clipprompt.learners import Learner, create_learner, learner_class, learner_options, list_learners
+from clipprompt.learners import Learner, create_learner, learner_class, learner_options
 from clipprompt.learners._deep_context import DeepContextLearner
 from clipprompt.learners._visual import VisualPromptLearner
 from tests.backbone.reduced import FEATURE_MAPS, TIMM_VITS, reduced_visual
 from tests.backbone.stand_ins import TOKENIZERS, StandInTokenizer, make_model
+from tests.learners._names import OF_TEXTS
 
 # One architecture of every kind: text tower x image tower x where the text tower comes from.
 KINDS = [
@@ -159,7 +160,7 @@ def test_what_works_works_and_what_does_not_is_refused_with_the_same_line(
         assert found.refusals == dict.fromkeys(FAMILIES, str(refused.value))
         return
     backbone = _reduce(found.name, hugging_face)
-    for method in list_learners():
+    for method in OF_TEXTS:
         if (line := found.refusals.get(_family(method))) is None:
             _learn(_create(method, backbone), backbone)
         else:
@@ -190,7 +191,7 @@ def _kind(one: Capability) -> tuple[str, ...]:
 
 
 def test_all_families_have_learners() -> None:
-    assert {_family(method) for method in list_learners()} == set(FAMILIES)
+    assert {_family(method) for method in OF_TEXTS} == set(FAMILIES)
 
 
 def test_what_must_be_installed_is_said() -> None:

@@ -16,11 +16,12 @@ from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg, convert_weights_to
 from torch import Tensor
 
 from clipprompt.backbone import Backbone
-from clipprompt.learners import Learner, create_learner, learner_options, list_learners
+from clipprompt.learners import Learner, create_learner, learner_options
 from tests.conftest import GOLDEN, Golden
 from tests.golden import tiny_clip
+from tests.learners._names import OF_TEXTS
 
-TRAINED = [name for name in list_learners() if name != "zero_shot"]
+TRAINED = [name for name in OF_TEXTS if name != "zero_shot"]
 
 
 class Bounds(NamedTuple):
@@ -72,7 +73,7 @@ def _distance(found: Tensor, expected: Tensor) -> float:
 
 
 @precisions
-@pytest.mark.parametrize("name", list_learners())
+@pytest.mark.parametrize("name", OF_TEXTS)
 def test_features_are_float32_and_close(
     tiny_vit_backbone: Backbone,
     halved: Callable[[torch.dtype], Backbone],

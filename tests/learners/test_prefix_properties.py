@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from clipprompt.backbone import Backbone
-from clipprompt.learners import create_learner, learner_options, list_learners
+from clipprompt.learners import create_learner, learner_options
 from clipprompt.learners._context import build_class_prompts, encode_prompts
 from tests.conftest import Golden, assert_close
+from tests.learners._names import OF_TEXTS
 
 WORDS = (
     "cat",
@@ -105,7 +106,7 @@ def _shallow(name: str) -> dict[str, int]:
     return {field: 2 for field in learner_options(name).model_fields if field.startswith("depth")}
 
 
-@pytest.mark.parametrize("name", [name for name in list_learners() if name != "zero_shot"])
+@pytest.mark.parametrize("name", [name for name in OF_TEXTS if name != "zero_shot"])
 def test_a_batchs_gradients_are_the_sum_of_its_images(tiny_vit_backbone: Backbone, inputs: Golden, name: str) -> None:
     learner, images = (
         create_learner(name, tiny_vit_backbone, ["cat", "hot dog"], **_shallow(name)),

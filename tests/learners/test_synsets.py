@@ -22,6 +22,7 @@ from clipprompt.learners import (
     with_classes,
 )
 from tests.conftest import Golden, assert_close
+from tests.learners._names import OF_TEXTS
 
 NAMES = ["tench", "missile", "stove", "missile [n04008634]"]
 SPECIFIC = [name for name in list_learners() if "class_specific" in learner_options(name).model_fields]
@@ -53,7 +54,7 @@ def test_only_a_synset_at_the_end_is_not_said(name: str, said: str) -> None:
     assert check_classnames([name]) == [said]
 
 
-@pytest.mark.parametrize("name", list_learners())
+@pytest.mark.parametrize("name", OF_TEXTS)
 def test_both_classes_of_a_name_have_one_prompt(tiny_vit_backbone: Backbone, inputs: Golden, name: str) -> None:
     learner = _create(name, tiny_vit_backbone)
     with torch.no_grad():
@@ -66,7 +67,7 @@ def test_both_classes_of_a_name_have_one_prompt(tiny_vit_backbone: Backbone, inp
     assert learner.first_of_same_prompt == [0, 1, 2, 1]
 
 
-@pytest.mark.parametrize("name", list_learners())
+@pytest.mark.parametrize("name", OF_TEXTS)
 def test_other_classes_are_their_own_first(tiny_vit_backbone: Backbone, name: str) -> None:
     learner = _create(name, tiny_vit_backbone)
     learner.set_classes(["missile [n04008634]", "tench", "stove"])
