@@ -15,6 +15,7 @@ from open_clip.hf_model import HFTextEncoder
 from clipprompt.backbone import Backbone, capabilities
 from clipprompt.backbone.capabilities import (
     FAMILIES,
+    HEAD,
     LANGUAGE,
     MULTI_MODAL,
     VISUAL,
@@ -24,7 +25,7 @@ from clipprompt.backbone.capabilities import (
     list_capabilities,
 )
 from clipprompt.errors import UserError
-from clipprompt.learners import Learner, create_learner, learner_class, learner_options
+from clipprompt.learners import Learner, create_learner, learner_class, learner_options, list_learners
 from clipprompt.learners._deep_context import DeepContextLearner
 from clipprompt.learners._visual import VisualPromptLearner
 from tests.backbone.reduced import FEATURE_MAPS, TIMM_VITS, reduced_visual
@@ -86,6 +87,8 @@ def _family(method: str) -> str:
     cls = learner_class(method)
     if issubclass(cls, DeepContextLearner):
         return MULTI_MODAL
+    if not cls.has_text_features:
+        return HEAD
     return VISUAL if issubclass(cls, VisualPromptLearner) else LANGUAGE
 
 
@@ -160,7 +163,7 @@ def test_what_works_works_and_what_does_not_is_refused_with_the_same_line(
         assert found.refusals == dict.fromkeys(FAMILIES, str(refused.value))
         return
     backbone = _reduce(found.name, hugging_face)
-    for method in OF_TEXTS:
+    for method in (*OF_TEXTS, "linear"):
         if (line := found.refusals.get(_family(method))) is None:
             _learn(_create(method, backbone), backbone)
         else:
@@ -191,7 +194,7 @@ def _kind(one: Capability) -> tuple[str, ...]:
 
 
 def test_all_families_have_learners() -> None:
-    assert {_family(method) for method in OF_TEXTS} == set(FAMILIES)
+    assert {_family(method) for method in list_learners()} == set(FAMILIES)
 
 
 def test_what_must_be_installed_is_said() -> None:
