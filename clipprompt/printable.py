@@ -39,3 +39,11 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     """The first names, and how many more there are: ``a, b, c, d, e and 3 more``."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
+
+
+def sized(n_bytes: float) -> str:
+    """A number of bytes with three digits: ``303 kB``, ``1.24 GB``."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.3g} {unit}"
+    return f"{n_bytes:.0f} bytes"

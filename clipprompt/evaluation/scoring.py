@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,9 @@ from clipprompt.features.images import (
     image_batches,
     what_learners_read,
 )
+from clipprompt.features.layouts import StateLayout, states_of_all
 from clipprompt.learners import BranchLogits, DenseLearner
+from clipprompt.learners._base import ImageStates
 from clipprompt.progress import track
 
 if TYPE_CHECKING:
@@ -55,12 +57,13 @@ class Scored(Generic[Key]):
 
 
 class _Batch(NamedTuple):
-    """Places in the set; their frozen features, and the images where they were decoded just now."""
+    """Places in the set; their frozen features, states by part, and the images where they were decoded just now."""
 
     places: list[int]
     features: FrozenFeatures | None
     images: Tensor | None
     unreadable: list[tuple[int, UserError]]
+    states: dict[str, ImageStates]
 
 
 @torch.no_grad()
@@ -83,7 +86,8 @@ def score_images(
         batch_size: images that are encoded together. Results do not depend on it, save in the last bits.
         workers: threads that decode; 0 decodes in this one.
         cache: folder that keeps the features of image files (not of drawn scenes) for the next time. Its float16
-            moves a cosine by about 1e-5. It is not used when a learner's image side is learnt.
+            moves a cosine by about 1e-5. It is not used when a learner's image side is learnt, but for learners that
+            all go on from the same pooled states.
         draft: decodes JPEG files at a reduced size; see :func:`clipprompt.datasets.open_image`.
         kept: features of these images, and maybe of others, that were filled before; used in place of ``cache``.
         own_branch: scores of the branch that a learner answers with alone.
@@ -119,8 +123,18 @@ def score_images(
 
 
 def is_cacheable(learners: Iterable[Learner], dataset: MultiLabelImages) -> bool:
-    """Whether features can be kept: those of image files, for learners whose image side is frozen."""
-    return dataset.open_item is open_image and all(learner.image_side_is_frozen for learner in learners)
+    """Whether features can be kept: those of image files, for learners whose image side is frozen.
+
+    States are kept too, where they are pooled and all learners go on from the same.
+    """
+    some = list(learners)
+    frozen = all(learner.image_side_is_frozen for learner in some) or _pooled_states(some) is not None
+    return dataset.open_item is open_image and frozen
+
+
+def _pooled_states(learners: Iterable[Learner]) -> StateLayout | None:
+    states = states_of_all(learners)
+    return states if states is not None and states.n_rows == 1 else None
 
 
 def _check(learners: Mapping[Key, Learner], dataset: MultiLabelImages) -> None:
@@ -146,7 +160,8 @@ def _fill_cache(
     backbone = next(iter(learners.values())).backbone
     settings = f"draft at {backbone.image_size}" if draft else "whole"
     opener = draft_opener(dataset.open_item, backbone.image_size) if draft else dataset.open_item
-    store = ImageCache(backbone, dataset.items, opener, cache, settings, wanted.places or (False,))
+    kept = _pooled_states(learners.values()) or wanted.places or (False,)
+    store = ImageCache(backbone, dataset.items, opener, cache, settings, kept)
     store.fill(batch_size=batch_size, workers=workers)
     return store
 
@@ -154,11 +169,17 @@ def _fill_cache(
 def _kept_batches(kept: ImageRows, dataset: MultiLabelImages, wanted: Wanted, batch_size: int) -> Iterator[_Batch]:
     rows, lost = kept.places_of(dataset.items), dict(kept.unreadable())
     places = [place for place, row in enumerate(rows) if row not in lost]
+    there = [rows[place] for place in places]
     start = 0
-    for some, features in kept.read(wanted, batch_size, [rows[place] for place in places]):
-        yield _Batch(places[start : start + len(some)], features, None, [])
-        start += len(some)
-    yield _Batch([], None, None, [(place, lost[row]) for place, row in enumerate(rows) if row in lost])
+    if kept.part is not None:
+        for some, states in kept.read_states(batch_size, there):
+            yield _Batch(places[start : start + len(some)], None, None, [], {kept.part: states})
+            start += len(some)
+    else:
+        for some, features in kept.read(wanted, batch_size, there):
+            yield _Batch(places[start : start + len(some)], features, None, [], {})
+            start += len(some)
+    yield _Batch([], None, None, [(place, lost[row]) for place, row in enumerate(rows) if row in lost], {})
 
 
 def _decoded_batches(
@@ -176,12 +197,18 @@ def _decoded_batches(
     stream = image_batches(backbone, places, lambda i: opener(dataset.items[i]), batch_size=batch_size, workers=workers)
     for batch in track(stream, "Scoring", total=n_batches, unit="batches"):
         features = encode_images(backbone, batch.images, wanted) if frozen and batch.items else None
-        yield _Batch(batch.items, features, batch.images, batch.unreadable)
+        yield _Batch(batch.items, features, batch.images, batch.unreadable, {})
 
 
 def _logits(learner: Learner, batch: _Batch, own_branch: bool) -> dict[str, Tensor]:
     """Logits (B, C) by branch."""
     dense = learner if isinstance(learner, DenseLearner) and not own_branch else None
+    if learner.frozen_part is not None:
+        if learner.frozen_part not in batch.states:
+            assert batch.images is not None  # other states are kept beside such a learner
+            states: Any = learner.encode_images(batch.images)
+            batch.states[learner.frozen_part] = states
+        return _by_branch(learner, learner.logits_from(batch.states[learner.frozen_part]))
     if not learner.image_side_is_frozen:
         assert batch.images is not None  # nothing is kept beside such a learner
         return _by_branch(learner, dense.image_logits(batch.images) if dense else learner(batch.images))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from clipprompt.errors import UserError
 from clipprompt.files import write_json
+from clipprompt.printable import sized
 
 _CHUNK = 1 << 24
 
@@ -67,16 +69,27 @@ class BlockFile:
         Raises:
             UserError: if there is too little.
         """
-        if not hasattr(os, "posix_fallocate"):  # not on every system
-            return
         width = self._shape[1] * self._dtype.itemsize
+        spans = [(self._bounds[n] * width, self._bounds[n + 1] * width) for n in numbers]
         try:
+            self._check_room(sum(end - start for start, end in spans))
+            if not hasattr(os, "posix_fallocate"):  # not on every system
+                return
             with self._rows_path.open("r+b") as file:
-                for first, last in ((self._bounds[n], self._bounds[n + 1]) for n in numbers):
-                    if last > first:
-                        os.posix_fallocate(file.fileno(), first * width, (last - first) * width)
+                for start, end in spans:
+                    if end > start:
+                        os.posix_fallocate(file.fileno(), start, end - start)
         except OSError as error:
             raise self._cannot_write(error) from error
+
+    def _check_room(self, needed: int) -> None:
+        width = self._shape[1] * self._dtype.itemsize
+        done = sum(self._bounds[n + 1] - self._bounds[n] for n in self._sums) * width
+        taken = getattr(self._rows_path.stat(), "st_blocks", 0) * 512  # of a run before that was cut off
+        free = shutil.disk_usage(self.folder).free + max(0, taken - done)
+        if needed > free:
+            room = f"{sized(needed)} are needed there, and {sized(free)} are free"
+            raise UserError(f"cannot write the feature cache {self.folder}: {room}")
 
     def finish(self, number: int) -> None:
         """Makes a block that was written to ``rows`` final.

@@ -6,12 +6,13 @@ trunk --up to a layer, or pooled before the joint space--> ImageStates (tokens, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -116,6 +117,10 @@ class StateLayout:
         """R."""
         return prod(self.shape[:-1])
 
+    def nbytes(self, dtype: str) -> int:
+        """Size of one image's states, kept as ``dtype``."""
+        return prod(self.shape) * np.dtype(dtype).itemsize
+
     @property
     def kind(self) -> str:
         """For the name of an entry."""
@@ -139,6 +144,13 @@ _known: WeakKeyDictionary[Backbone, dict[str, StateLayout]] = WeakKeyDictionary(
 def layout_for(backbone: Backbone, kept: tuple[bool, ...] | StateLayout) -> Layout:
     """The layout of features with some ways of reading places, or of states."""
     return kept if isinstance(kept, StateLayout) else FeatureLayout.of(backbone, kept)
+
+
+def states_of_all(learners: Iterable[Learner]) -> StateLayout | None:
+    """The states that all of some learners of a backbone go on from; None where there are no such."""
+    some = list(learners)
+    parts = {learner.frozen_part for learner in some}
+    return None if len(parts) != 1 or None in parts else StateLayout.of(some[0])
 
 
 def without_encoder(layout: Layout) -> Layout:

@@ -22,7 +22,7 @@ from clipprompt.config import DataConfig
 from clipprompt.datasets import decode_in_order
 from clipprompt.errors import UserError
 from clipprompt.features.cache import Ints, build_cache, hash_array
-from clipprompt.features.image_cache import image_key
+from clipprompt.features.image_cache import image_key, saying_what_to_do
 from clipprompt.features.images import check_loading, encode_images, what_learners_read
 from clipprompt.features.layouts import FeatureLayout, Layout, StateLayout, check_rounding
 from clipprompt.learners import Learner
@@ -90,18 +90,19 @@ def encode_views(
         "dtype": options.cache_dtype,
     }
     rows_per_block = max(_FEWEST_PICTURES, _VIEWS_PER_BLOCK // n_views) * n_views * n_rows  # all views of some pictures
-    cache = build_cache(
-        [n_rows] * (len(pictures) * n_views),
-        encode,
-        width=how.layout.width,
-        dtype=options.cache_dtype,
-        folder=Path(options.cache) if options.cache is not None else folder,
-        key=key,
-        memory_gb=0.0,
-        description="Encoding pictures",
-        rows_per_batch=rows_per_block,
-        rows_per_block=rows_per_block,
-    )
+    with saying_what_to_do():
+        cache = build_cache(
+            [n_rows] * (len(pictures) * n_views),
+            encode,
+            width=how.layout.width,
+            dtype=options.cache_dtype,
+            folder=Path(options.cache) if options.cache is not None else folder,
+            key=key,
+            memory_gb=0.0,
+            description="Encoding pictures",
+            rows_per_batch=rows_per_block,
+            rows_per_block=rows_per_block,
+        )
     return FeatureData(
         cache,
         items=np.arange(len(pictures), dtype=np.int64) * n_views,

@@ -103,7 +103,7 @@ class LabelledImages:
                 check_selects(held, config.train.select)
             if run.writes:
                 write_labels(self.images, run.path / LABELS)
-        data, validation = see(learner, train, held if selects else None, config, run.cache, stop)
+        data, validation = see(learner, train, held if selects else None, config, run.cache, stop, tell)
         tell(
             f"{config.method}: {counted(len(train), 'picture')} of {self.images.name}, "
             f"{describe_views(learner, config)}; {counted(len(self.classnames), 'class')}, "

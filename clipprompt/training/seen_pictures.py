@@ -8,15 +8,24 @@ from pathlib import Path
 
 from clipprompt.config import RunConfig
 from clipprompt.errors import UserError
+from clipprompt.features.layouts import StateLayout
 from clipprompt.learners import Learner
+from clipprompt.printable import sized
 from clipprompt.training.data import TrainingData
 from clipprompt.training.encoded_pictures import encode_pictures
 from clipprompt.training.encoded_views import encode_views
 from clipprompt.training.image_data import ImageData, Pictures
+from clipprompt.training.source import Say
 
 
 def see(
-    learner: Learner, train: Pictures, held: Pictures | None, config: RunConfig, folder: Path, stop: Callable[[], None]
+    learner: Learner,
+    train: Pictures,
+    held: Pictures | None,
+    config: RunConfig,
+    folder: Path,
+    stop: Callable[[], None],
+    tell: Say = lambda _: None,
 ) -> tuple[TrainingData, TrainingData | None]:
     """Training data of pictures to learn from, and of those that are held out, which are never augmented.
 
@@ -27,6 +36,7 @@ def see(
         config: of the run.
         folder: for features, when the configuration names none.
         stop: called often; may raise to stop.
+        tell: takes messages for people.
 
     Raises:
         UserError: if a picture cannot be read, or the cache cannot be written.
@@ -35,6 +45,8 @@ def see(
     if not can_be_kept(learner):
         shown = partial(ImageData, learner.backbone, workers=data.workers)
         return shown(train, augment), None if held is None else shown(held, False)
+    if learner.frozen_part is not None:
+        tell(_describe_states(learner, train, held, config, folder))
     encode = partial(encode_pictures, learner, options=data, folder=folder, after_batch=stop)
     if is_plain(learner, config):
         learnt, *selected = encode([train] if held is None else [train, held])
@@ -59,6 +71,15 @@ def is_plain(learner: Learner, config: RunConfig) -> bool:
 def is_encoded_once(learner: Learner, config: RunConfig) -> bool:
     """Whether features of the pictures are computed once: an image side that learns nothing, and a number of views."""
     return is_plain(learner, config) or (can_be_kept(learner) and config.train.views > 0)
+
+
+def _describe_states(learner: Learner, train: Pictures, held: Pictures | None, config: RunConfig, folder: Path) -> str:
+    """What states will take, said before they are computed."""
+    data, one = config.data, StateLayout.of(learner).nbytes(config.data.cache_dtype)
+    n_learnt = len(train) * (1 if is_plain(learner, config) else _n_views(config))
+    n = n_learnt + (0 if held is None else len(held))
+    what = f"States {learner.frozen_part}: {sized(one)} a picture as {data.cache_dtype}"
+    return f"{what}, {sized(n * one)} in {data.cache or folder}, computed once" if n else f"{what}, at every step"
 
 
 def describe_views(learner: Learner, config: RunConfig) -> str:

@@ -14,6 +14,7 @@ from clipprompt.datasets import MultiLabelImages
 from clipprompt.evaluation.scoring import Key, Scored, score_images
 from clipprompt.features.image_cache import ImageCache
 from clipprompt.features.images import what_learners_read
+from clipprompt.features.layouts import states_of_all
 from clipprompt.features.shared import shared_features
 from clipprompt.learners import Learner
 
@@ -41,6 +42,9 @@ class Evaluation:
     places: tuple[bool, ...] = ()
     say: Callable[[str], None] = lambda _: None
 
+
+# Bytes of states of a tested part: all of a set that settings are chosen on, and not of a large test part.
+_LARGEST_KEPT = 2e9
 
 IN_MEMORY = Evaluation()
 """Nothing on disk, nothing said."""
@@ -70,10 +74,13 @@ def score_part(
     """
     loading: dict[str, Any] = {"batch_size": how.batch_size, "workers": how.workers}
     kept = None
-    if all(learner.image_side_is_frozen for learner in learners.values()):
+    backbone = next(iter(learners.values())).backbone
+    states = states_of_all(learners.values())
+    if states is not None and len(part) * states.nbytes("float16") <= _LARGEST_KEPT:
+        kept = shared_features(backbone, part, images.open_item, states, cache=how.cache, drawn_by=drawn_by, **loading)
+    elif all(learner.image_side_is_frozen for learner in learners.values()):
         read = what_learners_read(learners.values(), own_branch=True).places
         places = tuple(sorted({*read, *(how.places if how.cache else ())}))
-        backbone = next(iter(learners.values())).backbone
         kept = shared_features(backbone, part, images.open_item, places, cache=how.cache, drawn_by=drawn_by, **loading)
     scored = score_images(learners, images, kept=kept, own_branch=True, **loading)
     for name, reason in scored.skipped:
