@@ -172,6 +172,16 @@ class Backbone:
         return self.vision.embed_dim
 
     @property
+    def n_parameters(self) -> int:
+        """Numbers of all its weights, text tower included."""
+        return sum(weight.numel() for weight in self._model.parameters())
+
+    @property
+    def n_image_parameters(self) -> int:
+        """Numbers of the image tower's weights."""
+        return sum(weight.numel() for weight in self._model.visual.parameters())
+
+    @property
     def text_width(self) -> int:
         """D, size of the token embeddings."""
         return self.text.width
