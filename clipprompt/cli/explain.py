@@ -1,4 +1,4 @@
-"""``clipprompt explain``: what a prompt has learnt, in words."""
+"""``clipprompt explain``: what a prompt has learnt, in words, and where it looks on pictures."""
 
 from __future__ import annotations
 
@@ -24,6 +24,10 @@ _CLASSES_SHOWN = 3
 
 def explain(
     prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="a trained prompt: a run folder")],
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PICTURES]...", help="for --attention: files, folders, patterns", show_default=False),
+    ] = None,
     captions: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="captions: text, COCO JSON, CSV or a corpus; repeatable"),
@@ -35,12 +39,22 @@ def explain(
         str | None,
         typer.Option("--labels", "-l", metavar="LIST", help='only these of its classes: "red bus,umbrella"'),
     ] = None,
-    top: Annotated[int, typer.Option(min=1, metavar="N", help="words per vector, classes per caption")] = 5,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="captions read from each file")] = 10,
+    top: Annotated[int, typer.Option(min=1, metavar="N", help="words per vector, classes per caption, prompts")] = 5,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="captions of each file, or pictures")] = 10,
+    attention: Annotated[
+        bool, typer.Option("--attention", help="where the prompts of the image tower look on PICTURES")
+    ] = False,
+    layers: Annotated[
+        str | None, typer.Option(metavar="0,5,11", help="for --attention: layers, from 0 on", show_default="all")
+    ] = None,
     output_format: Annotated[
         str | None,
         typer.Option(
-            "--format", "-f", metavar="NAME", help="table, json or html", show_default="by the ending of -o, or table"
+            "--format",
+            "-f",
+            metavar="NAME",
+            help="table, json or html; of attention also png, pdf, svg",
+            show_default="by the ending of -o, or table",
         ),
     ] = None,
     output: Annotated[
@@ -50,11 +64,13 @@ def explain(
     pretrained: Pretrained = None,
     device: Device = "auto",
 ) -> None:
-    """Say what a prompt has learnt, in words.
+    """Say what a prompt has learnt, in words, or show where it looks.
 
     For every learnt context vector: the nearest words of the vocabulary, and
     how near that is. With captions, for prompts that have a local branch
-    (TaI-DPT): which words of a caption the best classes attend to.
+    (TaI-DPT): which words of a caption the best classes attend to. With
+    --attention, for prompts of the image tower (VPT, MaPLe): how each of
+    them attends to the places of pictures, layer by layer.
 
       clipprompt explain runs/mine
 
@@ -62,23 +78,45 @@ def explain(
 
       clipprompt explain runs/mine --captions corpus.parquet -f html
         -o explained.html
+
+      clipprompt explain runs/vpt photos/*.jpg --attention -o look.html
     """
     from clipprompt.cli._labels import parse_labels
     from clipprompt.cli._writing import check_output
 
-    kind = _format(output_format, output)
+    _check_use(pictures or [], attention, layers, bool(captions or caption or labels))
     check_output(output)
+    if attention:
+        from clipprompt.cli._attention import attention_format, show_attention
+
+        kind, learner = attention_format(output_format, output), _load(prompts, backbone, pretrained, device)
+        if show_attention(learner, pictures or [], kind, output, layers, top, limit, str(prompts)):
+            raise typer.Exit(1)
+        return
+    kind = _format(output_format, output)
     chosen = None if labels is None else parse_labels(labels)
     texts, n_skipped = _read_captions(captions or [], caption or [], limit)
     learner = _load(prompts, backbone, pretrained, device)
-    context, attention = _explain(learner, texts, top, chosen)
-    text = _render(kind, context, attention, learner, title=str(prompts), to_file=output is not None)
+    context, readings = _explain(learner, texts, top, chosen)
+    text = _render(kind, context, readings, learner, title=str(prompts), to_file=output is not None)
     if output is None:
         typer.echo(text, nl=False)
     else:
         write_text(output, text)
     if n_skipped:
         raise typer.Exit(1)
+
+
+def _check_use(pictures: Sequence[str], attention: bool, layers: str | None, has_words: bool) -> None:
+    """Refuses options of which one leaves the other without use."""
+    if attention and not pictures:
+        raise UserError("--attention needs pictures: clipprompt explain PROMPTS photo.jpg --attention")
+    if attention and has_words:
+        raise UserError("--attention is of pictures; captions and labels have no use with it")
+    if not attention and pictures:
+        raise UserError(f"{pictures[0]}: a picture is explained with --attention; a text is given with --caption")
+    if not attention and layers is not None:
+        raise UserError(f"--layers {layers} has no use without --attention")
 
 
 def _format(asked: str | None, output: Path | None) -> str:

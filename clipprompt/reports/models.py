@@ -10,27 +10,19 @@ from clipprompt.backbone.capabilities import FAMILIES, Capability
 from clipprompt.printable import to_json
 
 WORKS = "works"
-TITLES = ("architecture", "text tower", "image tower", *FAMILIES)
+_COLUMNS = ("name", "text", "image", *FAMILIES, "vpt_head", "package", "weights")
+TITLES = ("architecture", "text tower", "image tower", *FAMILIES, "vpt_head")
 
 
 def render_models(found: Sequence[Capability], output_format: str, *, by_kind: bool = False) -> str:
     """Renders as ``md``, ``csv`` or ``json``. The last two have all architectures, with whole reasons."""
     if output_format == "md":
         return _markdown(*model_rows(found, by_kind=by_kind))
-    rows = [
-        {
-            "name": one.name,
-            "text": one.text,
-            "image": one.image,
-            **{family: one.refusals.get(family, WORKS) for family in FAMILIES},
-            "package": one.package,
-        }
-        for one in found
-    ]
+    rows = [_row(one) for one in found]
     if output_format == "json":
         return to_json(rows, indent=2) + "\n"
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["name", "text", "image", *FAMILIES, "package"], lineterminator="\n")
+    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
@@ -46,6 +38,12 @@ def model_rows(found: Sequence[Capability], *, by_kind: bool = False) -> tuple[l
     reasons = list(dict.fromkeys(_general(one, line) for one in found for line in one.refusals.values()))
     rows = [_cells(one, reasons) for one in found]
     return _merge(rows) if by_kind else rows, _notes(found, reasons)
+
+
+def _row(one: Capability) -> dict[str, str | None]:
+    answers = {family: one.refusals.get(family, WORKS) for family in FAMILIES}
+    values = (one.name, one.text, one.image, *answers.values(), one.prompts, one.package, one.weights)
+    return dict(zip(_COLUMNS, values, strict=True))
 
 
 def _merge(rows: list[list[str]]) -> list[list[str]]:
@@ -67,7 +65,7 @@ def _cells(one: Capability, reasons: Sequence[str]) -> list[str]:
         for family in FAMILIES
     ]
     image = one.image.replace("VisionTransformer", "ViT").replace("Transformer", "")
-    return [one.name, (one.text or "–") + (" *" if one.package else ""), image or "–", *answers]
+    return [one.name, (one.text or "–") + (" *" if one.package else ""), image or "–", *answers, one.prompts or "–"]
 
 
 def _general(one: Capability, line: str) -> str:
@@ -77,6 +75,8 @@ def _general(one: Capability, line: str) -> str:
 
 def _notes(found: Sequence[Capability], reasons: Sequence[str]) -> list[str]:
     notes = [f"({number}) {line}" for number, line in enumerate(reasons, 1)]
+    if len(found) == 1 and found[0].weights:
+        notes.append(f"weights: {found[0].weights.replace(' ', ', ')}")
     for package in dict.fromkeys(one.package for one in found if one.package):
         notes.append(f"* needs the package {package}, and files from the Hub, to be loaded")
     return notes
