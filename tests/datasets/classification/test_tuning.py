@@ -59,6 +59,18 @@ def test_groups_are_those_of_the_study() -> None:
     ]
 
 
+def test_the_documented_tables_are_the_tables() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(("| `fgvc-", "| `vtab-"))]
+    expected = []
+    for one in map(SPECIFICATIONS.__getitem__, GROUPS["fgvc"]):
+        sizes = " / ".join(f"{one.sizes[part]:,}" for part in ("train", "val", "test"))
+        expected.append([f"`{one.name}`", one.title, f"{one.n_classes}", sizes, f"`{one.folder}`"])
+    for group in ("vtab-natural", "vtab-specialized", "vtab-structured"):
+        expected.append([f"`{group}`", ", ".join(f"`{name.removeprefix('vtab-')}`" for name in GROUPS[group])])
+    assert [row[:5] for row in rows if row[0].count("`") == 2] == expected
+
+
 def test_groups_stand_for_their_sets_once() -> None:
     assert expand_groups(["vtab-pets", "VTAB-natural", "photos"])[:2] == ("vtab-pets", "vtab-cifar100")
     assert len(expand_groups(["fgvc", "vtab", "vtab-structured", "fgvc-cub"])) == 24
