@@ -18,6 +18,7 @@ from clipprompt.learners import Learner, create_learner, learner_class
 from clipprompt.stopping import StopRequest, stop_on_signals
 from clipprompt.training._device import claim_device
 from clipprompt.training._processes import is_first, n_started, quiet_unless_first, run_in_processes
+from clipprompt.training._sizes import describe_sizes
 from clipprompt.training._team import Team
 from clipprompt.training.both import learn_together
 from clipprompt.training.data import TrainingData
@@ -130,6 +131,7 @@ def _run(
     if run.writes:
         learner.save(run.path)
         remove_cache(run.cache)
+        tell(describe_sizes(learner, run.path))
     kept = f"epoch {result.epoch}" if result.epoch else "untrained prompts"
     tell(f"Done: {kept}, {result.steps} steps, in {run.path}")
     return RunResult(**vars(result), skipped=skipped)
