@@ -30,7 +30,7 @@ from clipprompt.backbone._loading import (
 )
 from clipprompt.backbone._templates import resolve_templates
 from clipprompt.backbone._text_tower import AnyTextTower
-from clipprompt.backbone._text_towers import wrap_text_tower
+from clipprompt.backbone._text_towers import WITHOUT_TEXT, wrap_text_tower
 from clipprompt.backbone._timm import PREFIX, ImageModel, check_timm, load_timm, timm_transform, wrap_timm_model
 from clipprompt.backbone._transform import ImageTransform
 from clipprompt.backbone._vision import Hidden, VisionTower, compute_dtype, first_convolution
@@ -150,10 +150,7 @@ class Backbone:
         return self._logit_scale
 
     def _without_text(self) -> UserError:
-        return UserError(
-            f"backbone {self.name} has no text tower, which this needs; on its images work methods with a head of "
-            "their own, such as linear and vpt_head"
-        )
+        return UserError(f"this {WITHOUT_TEXT.format(self.name)}")
 
     @property
     def device(self) -> torch.device:

@@ -15,6 +15,10 @@ from clipprompt.backbone._text_plain import PlainTextTower
 from clipprompt.backbone._text_tower import AnyTextTower
 from clipprompt.errors import UserError
 
+# Image towers alone.
+WITHOUT_TEXT = (
+    "needs a text tower, and {} has images alone; methods with a head of their own, such as linear and vpt_head, work"
+)
 _HF_LENGTH = 77  # open_clip's own, where neither tokenizer nor model says how long a text may be
 
 

@@ -111,24 +111,47 @@ def check_timm(name: str, pretrained: str | None) -> None:
     architecture, _, tag = source.partition(".")
     if architecture not in (known := list_models()):
         raise UserError(f"timm has no model {architecture!r}{nearest(architecture, known)}; timm.list_models() has all")
-    if tag and tag not in (tags := _tags(architecture)):
+    if tag and tag not in (tags := timm_tags(architecture)):
         raise UserError(f"timm has no weights {tag!r} of {architecture}{nearest(tag, tags)}; {_known_weights(source)}")
-    if pretrained is None and not tag and not _tags(architecture):
+    if pretrained is None and not tag and not timm_tags(architecture):
         raise UserError(f"timm has no weights of {architecture}; {_known_weights(source)}")
+    wrap_vision_tower(sketch_timm(name).visual)
+
+
+def find_timm(part: str) -> list[str]:
+    """The architectures of timm with ``part``, behind ``timm:``, in their names; with a whole name or a tag that one.
+
+    Raises:
+        UserError: if there is none.
+    """
+    source = part.removeprefix(PREFIX)
+    architecture, _, tag = source.partition(".")
+    if architecture in list_models():
+        if tag:
+            check_timm(part, RANDOM)
+        return [part]
+    found = [] if source.startswith(_HUB) or tag else list_models(f"*{source.lower()}*")
+    if not found:
+        raise UserError(f"timm has no architecture {source!r}{nearest(architecture, list_models())}")
+    return [f"{PREFIX}{name}" for name in found]
+
+
+def sketch_timm(name: str) -> ImageModel:
+    """One of timm's models without memory for weights."""
     with undisturbed(seed=0), torch.device("meta"):
-        wrap_vision_tower(ImageModel(timm.create_model(architecture, num_classes=0)).visual)
+        return ImageModel(timm.create_model(name.removeprefix(PREFIX).partition(".")[0], num_classes=0))
 
 
-def _tags(architecture: str) -> list[str]:
-    """Tags of the weights that there are."""
-    names = timm.list_pretrained(f"{architecture}.*")
+def timm_tags(name: str) -> list[str]:
+    """Tags of the weights that timm has of an architecture."""
+    names = timm.list_pretrained(f"{name.removeprefix(PREFIX).partition('.')[0]}.*")
     return [name.partition(".")[2] for name in names]
 
 
 def _known_weights(source: str) -> str:
     """What can be given instead, for the end of a message."""
     architecture = source.partition(".")[0]
-    tags = [] if source.startswith(_HUB) else _tags(architecture)
+    tags = [] if source.startswith(_HUB) else timm_tags(architecture)
     named = f"a tag in the name, {PREFIX}{architecture}.TAG ({', '.join(tags)}), " if tags else ""
     return f"give {named}{RANDOM!r} or a file"
 

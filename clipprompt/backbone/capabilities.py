@@ -1,6 +1,6 @@
-"""Which open_clip architectures work with which learners: every one is built without memory for weights, and asked.
+"""Which architectures work with which learners: every one is built without memory for weights, and asked.
 
-    name -> open_clip on the meta device -> Backbone -> what its towers take -> works, or the reason in one line
+    name -> open_clip or timm on the meta device -> Backbone -> what its towers take -> works, or the reason in one line
 
 Learners refuse a backbone with the same lines, so the table and they cannot differ.
 """
@@ -26,10 +26,12 @@ from torch.overrides import TorchFunctionMode
 from clipprompt.backbone import Backbone, VisionTower
 from clipprompt.backbone._loading import LOADING_ERRORS, first_line, undisturbed
 from clipprompt.backbone._text_hf import HFTextTower
+from clipprompt.backbone._text_towers import WITHOUT_TEXT
+from clipprompt.backbone._timm import PREFIX, find_timm, sketch_timm, timm_tags
 from clipprompt.errors import UserError, nearest
 from clipprompt.files import write_text
 
-LANGUAGE, VISUAL, MULTI_MODAL = FAMILIES = ("language", "visual", "multi-modal")
+LANGUAGE, VISUAL, MULTI_MODAL, HEAD = FAMILIES = ("language", "visual", "multi-modal", "head")
 # What gives weights their first values.
 _FILLS = {"normal_", "uniform_", "erfinv_", "clamp_", "mul_", "add_", "fill_", "zero_"}
 # In place of a text tower that files on the Hub describe: what is asked of it, its class knows.
@@ -41,11 +43,13 @@ class Capability:
     """What can be learnt on an architecture.
 
     Attributes:
-        name: of the architecture, as open_clip lists it.
-        text: kind of text tower.
+        name: of the architecture, as open_clip lists it, or as timm does behind ``timm:``.
+        text: kind of text tower; empty for none.
         image: kind of image tower.
         package: that loading it takes, beyond what clipprompt brings; None for most.
         refusals: the families of learners that do not work on it, and why, each in a line.
+        prompts: what ``vpt_head`` prompts, tokens or (where there are none) pixels.
+        weights: tags of the weights that there are, separated by spaces.
     """
 
     name: str
@@ -53,14 +57,20 @@ class Capability:
     image: str
     package: str | None
     refusals: dict[str, str]
+    prompts: str = ""
+    weights: str = ""
 
 
 def find_architectures(part: str | None) -> list[str]:
-    """The architecture of that name, or those with ``part`` in their names, in open_clip's order; None: all.
+    """The architecture of that name, or those with ``part`` in their names, in open_clip's order; None: all of these.
+
+    Those of timm are named behind ``timm:``.
 
     Raises:
         UserError: if there is none, with the nearest name suggested.
     """
+    if part is not None and part.startswith(PREFIX):
+        return find_timm(part)
     known = open_clip.list_models()
     if part is None or part in known:
         return [part] if part else known
@@ -74,7 +84,7 @@ def list_capabilities(names: Sequence[str], folder: Path | None = None) -> Itera
     """Asks architectures one after another.
 
     Args:
-        names: some of ``open_clip.list_models()``.
+        names: some of ``open_clip.list_models()``, or of timm's behind ``timm:``.
         folder: keeps the answers for the next time, as long as the towers' code and the packages stay the same.
     """
     place = None if folder is None else folder / f"models-{_code()}.json"
@@ -91,7 +101,10 @@ def list_capabilities(names: Sequence[str], folder: Path | None = None) -> Itera
 
 
 def capability(name: str) -> Capability:
-    """Builds one of ``open_clip.list_models()`` and asks its towers. Nothing is fetched."""
+    """Builds one of ``open_clip.list_models()``, or one of timm's, and asks its towers. Nothing is fetched."""
+    if name.startswith(PREFIX):
+        return _timm_capability(name)
+    weights = " ".join(open_clip.list_pretrained_tags_by_model(name))
     text = get_model_config(name)["text_cfg"]
     from_hub = "hf_model_name" in text
     package = "transformers" if from_hub or "hf_tokenizer_name" in text else None
@@ -104,15 +117,34 @@ def capability(name: str) -> Capability:
     try:
         backbone = Backbone.from_open_clip(model, _tokenizer(_ANY_TEXT if from_hub else text), name=name)
     except UserError as error:
-        return Capability(name, "", image, package, dict.fromkeys(FAMILIES, str(error)))
+        return Capability(name, "", image, package, dict.fromkeys(FAMILIES, str(error)), weights=weights)
     tower = HFTextTower if from_hub else backbone.text
-    visual = refuse_visual_prompts(name, backbone.vision)
+    visual = refuse_visual_prompts(backbone)
     lines = {VISUAL: visual, MULTI_MODAL: visual or refuse_deep_text_prompts(name, tower.takes_deep_prompts)}
-    return Capability(name, tower.kind, image, package, {family: line for family, line in lines.items() if line})
+    refusals = {family: line for family, line in lines.items() if line}
+    return Capability(name, tower.kind, image, package, refusals, _prompts(backbone.vision), weights)
 
 
-def refuse_visual_prompts(name: str, tower: VisionTower) -> str | None:
-    """Why learners with the same prompts for several layers of the image tower do not work on it; None if they do."""
+def _timm_capability(name: str) -> Capability:
+    model, weights = sketch_timm(name), " ".join(timm_tags(name))
+    image = f"timm {type(model.visual.trunk).__name__}"
+    try:
+        tower = Backbone(model, None, None, name, None).vision
+    except UserError as error:
+        return Capability(name, "", image, None, dict.fromkeys(FAMILIES, str(error)), weights=weights)
+    refusals = dict.fromkeys((LANGUAGE, VISUAL, MULTI_MODAL), WITHOUT_TEXT.format(name))
+    return Capability(name, "", image, None, refusals, _prompts(tower), weights)
+
+
+def _prompts(tower: VisionTower) -> str:
+    return "tokens" if tower.n_layers else "pixels"
+
+
+def refuse_visual_prompts(backbone: Backbone) -> str | None:
+    """Why learners with texts, and prompts in the image tower, do not work on a backbone; None if they do."""
+    name, tower = backbone.name, backbone.vision
+    if not backbone.has_text:
+        return WITHOUT_TEXT.format(name)
     if not tower.n_layers:
         return f"needs a transformer image tower, such as ViT-B-16's; {name} has none"
     if len(set(tower.layer_widths)) > 1:

@@ -1,4 +1,4 @@
-"""``clipprompt models``: which open_clip architectures work with which learners."""
+"""``clipprompt models``: which architectures of open_clip and timm work with which learners."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ _PIPED_WIDTH = 160
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="of an architecture, or a part of it", show_default="all")
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="of an architecture, or a part of it; timm:NAME of timm's", show_default="all"
+        ),
     ] = None,
     family: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="those alone that work with language, visual or multi-modal learners"),
+        typer.Option(metavar="NAME", help="those alone that work with language, visual, multi-modal or head learners"),
     ] = None,
     by_kind: Annotated[
         bool, typer.Option("--by-kind", help="one row for those that differ in nothing but the name")
@@ -31,7 +34,7 @@ def models(
         str, typer.Option("--format", "-f", metavar="NAME", help="table, md, csv or json")
     ] = "table",
 ) -> None:
-    """List open_clip's architectures and what can be learnt on each.
+    """List architectures of open_clip, or timm, and what can be learnt on each.
 
     Every architecture is built without weights and asked, which takes half
     a minute for all of them the first time; the answers are kept.
@@ -42,7 +45,11 @@ def models(
 
       multi-modal: ivlp, maple, promptsrc learn both
 
+      head: linear, vpt_head, lora and others learn a head, without texts
+
       clipprompt models SigLIP
+
+      clipprompt models timm:swin_base
 
       clipprompt models --family visual --format csv
     """

@@ -47,7 +47,7 @@ def check_transformer(method: str, backbone: Backbone) -> None:
     Raises:
         UserError: naming the method and the backbone.
     """
-    if reason := refuse_visual_prompts(backbone.name, backbone.vision):
+    if reason := refuse_visual_prompts(backbone):
         raise UserError(f"{method} {reason}")
 
 

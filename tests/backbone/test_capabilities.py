@@ -12,7 +12,7 @@ import torch
 from open_clip.factory import get_model_config
 from open_clip.hf_model import HFTextEncoder
 
-from clipprompt.backbone import Backbone, capabilities
+from clipprompt.backbone import Backbone, capabilities, load_backbone
 from clipprompt.backbone.capabilities import (
     FAMILIES,
     HEAD,
@@ -84,7 +84,7 @@ LAYOUTS: dict[str, Callable[[], StandInTokenizer]] = {
 
 
 # LoRA refuses by projection and layer, in lines of its own.
-TRIED = [*(name for name in OF_TEXTS if name != "clip_lora"), "linear"]
+TRIED = [*(name for name in OF_TEXTS if name != "clip_lora"), "linear", "vpt_head"]
 
 
 def _family(method: str) -> str:
@@ -133,6 +133,8 @@ def _create(method: str, backbone: Backbone) -> Learner:
     small: dict[str, Any] = {"templates": ("a photo of a {}.",)}
     fields = learner_options(method).model_fields
     small |= {key: 2 for key in fields if key.startswith(("n_ctx", "depth"))}
+    if method == "vpt_head":
+        small |= {"where": "prepend" if backbone.vision.n_layers else "pad", "depth": None}
     return create_learner(method, backbone, ["cat", "red bus"], **{k: v for k, v in small.items() if k in fields})
 
 
@@ -144,8 +146,8 @@ def _learn(learner: Learner, backbone: Backbone) -> None:
     assert torch.isfinite(logits).all()
     if not list(learner.parameters()):
         return
-    captions = backbone.tokenize(["a cat sits on a mat", "two red buses"])
-    inputs = captions if learner.trains_on == "captions" else images
+    captions = ["a cat sits on a mat", "two red buses"]
+    inputs = backbone.tokenize(captions) if learner.trains_on == "captions" else images
     learner.loss(inputs, torch.eye(2)).backward()
     gradients = [parameter.grad for parameter in learner.parameters() if parameter.grad is not None]
     assert gradients
@@ -166,14 +168,31 @@ def test_what_works_works_and_what_does_not_is_refused_with_the_same_line(
             _reduce(found.name, hugging_face)
         assert found.refusals == dict.fromkeys(FAMILIES, str(refused.value))
         return
-    backbone = _reduce(found.name, hugging_face)
+    _try_all(found, _reduce(found.name, hugging_face))
+
+
+def _try_all(found: Capability, backbone: Backbone) -> None:
+    assert found.prompts == ("tokens" if backbone.vision.n_layers else "pixels")
     for method in TRIED:
         if (line := found.refusals.get(_family(method))) is None:
             _learn(_create(method, backbone), backbone)
         else:
             with pytest.raises(UserError) as refused:
                 _create(method, backbone)
-            assert str(refused.value) == f"{method} {line}"
+            assert str(refused.value).removeprefix("this ").removeprefix(f"{method} ") == line
+
+
+@pytest.mark.parametrize("name", ["timm:test_vit", "timm:test_convnext", "timm:test_resnet"])
+def test_towers_of_timm_work_with_heads_and_refuse_texts_with_the_same_line(name: str) -> None:
+    found = capability(name)
+    assert (found.text, found.weights) == ("", "r160_in1k")
+    _try_all(found, load_backbone(name, "random", device="cpu"))
+
+
+def test_towers_of_timm_that_are_not_supported_are_refused_with_the_same_line() -> None:
+    with pytest.raises(UserError) as refused:
+        load_backbone("timm:test_efficientnet", "random", device="cpu")
+    assert capability("timm:test_efficientnet").refusals == dict.fromkeys(FAMILIES, str(refused.value))
 
 
 @pytest.mark.parametrize("found", [name for name in KINDS if "relpos" not in name], indirect=True)
@@ -194,7 +213,7 @@ def test_every_architecture_is_of_a_kind_that_is_tried() -> None:
 
 
 def _kind(one: Capability) -> tuple[str, ...]:
-    return (one.text, one.image, *one.refusals)
+    return (one.text, one.image, one.prompts, *one.refusals)
 
 
 def test_all_families_have_learners() -> None:
@@ -252,5 +271,21 @@ def test_architectures_are_found_by_name_or_part() -> None:
     assert find_architectures("ViT-B-16") == ["ViT-B-16"]
     assert find_architectures("rn50x4") == ["RN50x4", "RN50x4-quickgelu"]
     assert find_architectures(None) == open_clip.list_models()
-    with pytest.raises(UserError, match=r"open_clip has no architecture 'ViT-B-61' \(did you mean 'ViT-B-16'\?\)"):
-        find_architectures("ViT-B-61")
+    swins = ["timm:swin_base_patch4_window7_224", "timm:swin_base_patch4_window12_384"]
+    assert find_architectures("timm:swin_base") == swins
+    assert find_architectures("timm:test_vit.r160_in1k") == ["timm:test_vit.r160_in1k"]
+
+
+WRONG = {
+    "ViT-B-61": r"open_clip has no architecture 'ViT-B-61' \(did you mean 'ViT-B-16'\?\)",
+    "timm:swin_bse_patch4_window7_224": r"timm has no architecture 'swin_bse_.*did you mean 'swin_base_patch4_window7_",
+    "timm:test_vit.r161": r"timm has no weights 'r161' of test_vit \(did you mean",
+    "timm:hf-hub:org/name": "timm has no architecture 'hf-hub:org/name'",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_architectures_that_are_not_there_get_one_line(name: str) -> None:
+    with pytest.raises(UserError, match=WRONG[name]) as error:
+        find_architectures(name)
+    assert "\n" not in str(error.value)

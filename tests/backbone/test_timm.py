@@ -119,7 +119,7 @@ def test_what_needs_texts_says_what_works_without(backbone: Backbone) -> None:
         lambda: backbone.encode_text(tokens),
     ]
     for use in uses:
-        with pytest.raises(UserError, match=r"^backbone timm:test_vit has no text tower, .* such as linear"):
+        with pytest.raises(UserError, match=r"^this needs a text tower, and timm:test_vit has .* such as linear"):
             use()
 
 

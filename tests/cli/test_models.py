@@ -34,9 +34,9 @@ def run() -> Run:
 
 def test_the_table_says_each_reason_once(run: Run) -> None:
     lines = run("rn50x4").splitlines()
-    assert " ".join(lines[0].split()) == "architecture text image language visual multi-modal"
+    assert " ".join(lines[0].split()) == "architecture text image language visual multi-modal head vpt_head"
     assert [" ".join(line.split()) for line in lines[2:4]] == [
-        f"{name} causal ModifiedResNet works no (1) no (1)" for name in ("RN50x4", "RN50x4-quickgelu")
+        f"{name} causal ModifiedResNet works no (1) no (1) works pixels" for name in ("RN50x4", "RN50x4-quickgelu")
     ]
     assert [line for line in lines if "transformer image tower" in line] == [
         "(1) needs a transformer image tower, such as ViT-B-16's; it has none"
@@ -50,7 +50,8 @@ def test_names_behind_a_pipe_are_whole(run: Run) -> None:
 def test_json_has_whole_reasons(run: Run) -> None:
     (found,) = json.loads(run("RN50", "--format", "json"))
     expected: dict[str, Any] = {"name": "RN50", "text": "causal", "image": "ModifiedResNet", "language": "works"}
-    assert found == expected | {"visual": REASON, "multi-modal": REASON, "package": None}
+    expected |= {"visual": REASON, "multi-modal": REASON, "head": "works", "vpt_head": "pixels", "package": None}
+    assert found == expected | {"weights": "openai yfcc15m cc12m"}
 
 
 def test_csv_can_be_read_back(run: Run) -> None:
@@ -62,25 +63,37 @@ def test_csv_can_be_read_back(run: Run) -> None:
         "language": "works",
         "visual": "works",
         "multi-modal": "works",
+        "head": "works",
+        "vpt_head": "tokens",
         "package": "transformers",
+        "weights": "webli",
     }
 
 
 def test_markdown_has_one_row_each(run: Run) -> None:
     lines = run("ViT-B-16-SigLIP", "--format", "md").splitlines()
-    assert lines[2] == "| ViT-B-16-SigLIP | bidirectional * | timm ViT | works | works | works |"
-    assert lines[4] == "* needs the package transformers, and files from the Hub, to be loaded"
+    assert lines[2] == "| ViT-B-16-SigLIP | bidirectional * | timm ViT | works | works | works | works | tokens |"
+    assert lines[4] == "weights: webli"
+    assert lines[6] == "* needs the package transformers, and files from the Hub, to be loaded"
 
 
 def test_architectures_of_a_kind_share_a_row(run: Run) -> None:
     lines = run("rn50x4", "--by-kind", "--format", "md").splitlines()
-    assert lines[2] == "| RN50x4 and 1 more | causal | ModifiedResNet | works | no (1) | no (1) |"
+    assert lines[2] == "| RN50x4 and 1 more | causal | ModifiedResNet | works | no (1) | no (1) | works | pixels |"
     assert lines[3] == ""
 
 
 def test_a_family_keeps_what_works_with_it(run: Run) -> None:
     assert json.loads(run("rn50x4", "--family", "visual", "--format", "json")) == []
     assert len(json.loads(run("rn50x4", "--family", "language", "--format", "json"))) == 2
+    assert json.loads(run("timm:test_vit", "--family", "language", "--format", "json")) == []
+
+
+def test_towers_of_timm_have_images_alone_and_name_their_weights(run: Run) -> None:
+    lines = run("timm:test_resnet", "--format", "md").splitlines()
+    assert lines[2] == "| timm:test_resnet | – | timm ResNet | no (1) | no (1) | no (1) | works | pixels |"
+    assert lines[4].startswith("(1) needs a text tower, and it has images alone; methods with a head of their own")
+    assert lines[6] == "weights: r160_in1k"
 
 
 @pytest.mark.slow
