@@ -58,8 +58,8 @@ def insert_after_feed_forward(backbone: Backbone, make: Callable[[int, int], nn.
         last = None if name is None else getattr(feed_forward, name)
         if name is None or not isinstance(last, nn.Linear | nn.Conv2d):
             raise UserError(
-                f"adapters stand behind the MLP of each block, which the {type(block).__name__} of {backbone.name} "
-                "does not have; give a backbone with a ViT, a Swin or a ConvNeXt"
+                "what follows each block's MLP needs a transformer image tower, or a ConvNeXt; the image tower of "
+                f"{backbone.name} is built of {type(block).__name__}"
             )
         is_map = isinstance(last, nn.Conv2d)
         width = last.out_channels if isinstance(last, nn.Conv2d) else last.out_features
@@ -237,5 +237,7 @@ def _blocks(backbone: Backbone, tower: Tower) -> list[nn.Module]:
 
 
 def _missing(letter: Letter, tower: Tower, block: nn.Module, found: Mapping[str, Projection], name: str) -> str:
-    there = ", ".join(one for one in get_args(Letter) if one in found) or "none of them"
-    return f"projection {letter!r}: blocks of the {tower} tower of {name} ({type(block).__name__}) have {there}"
+    there = ", ".join(one for one in get_args(Letter) if one in found) or "none that LoRA knows"
+    if tower == "image" and "q" not in found:
+        there += "; attention needs a transformer image tower"
+    return f"projection {letter!r}: the {tower} tower of {name} is built of {type(block).__name__}, with {there}"
