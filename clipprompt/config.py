@@ -30,7 +30,9 @@ class BackboneConfig(_Section):
     """The frozen CLIP."""
 
     name: str = Field(
-        default="mini", min_length=1, description="open_clip architecture, hf-hub:ORG/NAME, folder, mini or mini-vit"
+        default="mini",
+        min_length=1,
+        description="open_clip architecture, timm:NAME, hf-hub:ORG/NAME, folder, mini or mini-vit",
     )
     pretrained: str | None = Field(
         default=None, description="weights tag or file; none = the model's own, or random weights"

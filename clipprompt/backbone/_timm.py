@@ -11,6 +11,7 @@ import re
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, is_zipfile
 
 import timm
 import torch
@@ -74,8 +75,8 @@ def load_timm(name: str, pretrained: str | None, device: torch.device, precision
 
     Args:
         name: ``timm:ARCHITECTURE``, with a tag or without, or ``timm:hf-hub:ORG/NAME``.
-        pretrained: None for the weights that the name means, ``random``, or a file: safetensors, or torch's without
-            code in it.
+        pretrained: None for the weights that the name means, ``random``, or a file as published: safetensors, torch's
+            without code in it, or the npz of a ViT.
         device: where the model goes.
         precision: ``fp32``, ``bf16`` or ``fp16``.
         seed: of random weights.
@@ -173,17 +174,28 @@ def _read_weights(trunk: Any, name: str, path: Path) -> None:
         UserError: naming the file and what it lacks.
     """
     try:
-        found = load_state_dict(str(path), weights_only=True)
-        convert = getattr(importlib.import_module(type(trunk).__module__), "checkpoint_filter_fn", None)
-        for prefix in _WRAPPED_IN:
-            inner = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
-            found = inner or found
-        missing = trunk.load_state_dict(convert(found, trunk) if convert else found, strict=False).missing_keys
-    except (*LOADING_ERRORS, *WEIGHTS_ERRORS, AttributeError) as error:
+        missing = _fill(trunk, path)
+    except (*LOADING_ERRORS, *WEIGHTS_ERRORS, AttributeError, BadZipFile) as error:
         raise UserError(f"{path} cannot be read as weights of {name}: {_short(error)}") from error
     if missing:
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
         raise UserError(f"{path} holds no weights of {name}: it has no {missing[0]!r}{more}")
+
+
+def _fill(trunk: Any, path: Path) -> list[str]:
+    """Reads a file into a model. Returns the names of the weights that it does not have."""
+    if path.suffix == ".npz":  # of the first ViTs, in JAX's layout
+        if not is_zipfile(path):
+            raise ValueError("it is not an npz file")
+        trunk.load_pretrained(str(path))
+        return []
+    found = load_state_dict(str(path), weights_only=True)
+    convert = getattr(importlib.import_module(type(trunk).__module__), "checkpoint_filter_fn", None)
+    for prefix in _WRAPPED_IN:
+        inner = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
+        found = inner or found
+    missing: list[str] = trunk.load_state_dict(convert(found, trunk) if convert else found, strict=False).missing_keys
+    return missing
 
 
 def _short(error: BaseException) -> str:

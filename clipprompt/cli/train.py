@@ -25,7 +25,7 @@ FLAGS = {
         "which epoch is kept: the last, or the best on a validation split (val: by accuracy or mAP)",
     ),
     "--skip-missing": ("data.skip_missing", "leave out pictures whose file is missing"),
-    "--backbone": ("backbone.name", "open_clip architecture, hf-hub:ORG/NAME, folder, mini or mini-vit"),
+    "--backbone": ("backbone.name", "open_clip architecture, timm:NAME, hf-hub:ORG/NAME, folder, mini or mini-vit"),
     "--pretrained": ("backbone.pretrained", "weights tag or file; none = the model's own, or random weights"),
     "--device": ("backbone.device", "auto, cpu, cuda, cuda:N or mps"),
     "--seed": ("train.seed", "of drawn shots, the prompts' start, batches and the validation split"),

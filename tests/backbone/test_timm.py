@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
+import numpy as np
 import pytest
 import timm
 import torch
@@ -89,10 +90,40 @@ def _moco(state: dict[str, Any]) -> dict[str, Any]:
     return {"epoch": 300, "state_dict": {**encoders, "module.predictor.0.weight": torch.zeros(2)}}
 
 
+def _jax(state: dict[str, Any]) -> dict[str, Any]:
+    """As the first ViTs were published: kernels (in, out), attention by heads, images' channels last."""
+    kernels = {key: value.numpy() for key, value in state.items()}
+    width, heads = state["cls_token"].shape[-1], 2
+    found = {"cls": kernels["cls_token"], "Transformer/posembed_input/pos_embedding": kernels["pos_embed"]}
+    found["embedding/kernel"] = kernels["patch_embed.proj.weight"].transpose(2, 3, 1, 0)
+    found["embedding/bias"] = kernels["patch_embed.proj.bias"]
+    norms = {"norm": "Transformer/encoder_norm"}
+    for i in range(6):
+        block, theirs = f"blocks.{i}.", f"Transformer/encoderblock_{i}/"
+        norms |= {f"{block}norm1": f"{theirs}LayerNorm_0", f"{block}norm2": f"{theirs}LayerNorm_2"}
+        attention = f"{theirs}MultiHeadDotProductAttention_1/"
+        for j, name in enumerate(("query", "key", "value")):
+            rows = slice(j * width, (j + 1) * width)
+            found[f"{attention}{name}/kernel"] = kernels[f"{block}attn.qkv.weight"][rows].T.reshape(width, heads, -1)
+            found[f"{attention}{name}/bias"] = kernels[f"{block}attn.qkv.bias"][rows].reshape(heads, -1)
+        found[f"{attention}out/kernel"] = kernels[f"{block}attn.proj.weight"].T.reshape(heads, -1, width)
+        found[f"{attention}out/bias"] = kernels[f"{block}attn.proj.bias"]
+        for j in (0, 1):
+            found[f"{theirs}MlpBlock_3/Dense_{j}/kernel"] = kernels[f"{block}mlp.fc{j + 1}.weight"].T
+            found[f"{theirs}MlpBlock_3/Dense_{j}/bias"] = kernels[f"{block}mlp.fc{j + 1}.bias"]
+    for ours, theirs in norms.items():
+        found |= {f"{theirs}/scale": kernels[f"{ours}.weight"], f"{theirs}/bias": kernels[f"{ours}.bias"]}
+    return found
+
+
 LAYOUTS: dict[str, Callable[[dict[str, Any], Path], object]] = {
     "model.safetensors": lambda state, path: save_file(state, path),
     "model.pth": lambda state, path: torch.save(state, path),
     "mae.pth": lambda state, path: torch.save({"model": state}, path),
+    "vit.npz": lambda state, path: np.savez(path, **_jax(state)),
+    "linear-mocov3.pth.tar": lambda state, path: torch.save(
+        {"state_dict": {f"module.{key}": value for key, value in state.items()}}, path
+    ),
     "mocov3.pth.tar": lambda state, path: torch.save(_moco(state), path),
 }
 
@@ -191,6 +222,15 @@ def test_files_that_do_not_fit_are_refused_in_one_line(case: str, tmp_path: Path
     write(tmp_path / "weights.pth")
     with pytest.raises(UserError, match=message) as error:
         load_backbone("timm:test_vit", str(tmp_path / "weights.pth"), device="cpu")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["timm:test_vit", "timm:test_resnet"])
+@pytest.mark.parametrize("content", [b"hello", b"PK\x03\x04broken"], ids=["text", "broken"])
+def test_npz_files_that_are_none_are_refused_in_one_line(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "weights.npz").write_bytes(content)
+    with pytest.raises(UserError, match=rf"weights.npz cannot be read as weights of {name}") as error:
+        load_backbone(name, str(tmp_path / "weights.npz"), device="cpu")
     assert "\n" not in str(error.value)
 
 
