@@ -12,9 +12,11 @@ from clipprompt.evaluation.job_tests.ensemble import evaluate_ensemble_tests
 from clipprompt.evaluation.job_tests.multilabel import evaluate_multilabel_tests
 from clipprompt.evaluation.job_tests.one_class import evaluate_tests
 from clipprompt.evaluation.job_tests.one_pass import Evaluation
+from clipprompt.evaluation.job_tests.tuning import evaluate_tuning_tests
 from clipprompt.evaluation.records import read_records, write_records
 from clipprompt.learners import Learner, create_learner, load_learner
 from clipprompt.sweep._backbones import Backbones
+from clipprompt.sweep._grid import chosen_by
 from clipprompt.sweep._weights import fit_weights
 from clipprompt.sweep.task import PREDICTIONS, RESULTS, Task
 from clipprompt.training.metrics_log import read_metrics
@@ -47,7 +49,7 @@ def test_task(task: Task, backbones: Backbones) -> list[str]:
         say=say,
     )
     test = _test_ensemble if task.members else _test_learner
-    write_records(task.folder / RESULTS, test(task, backbones.load(task.config), how))
+    write_records(task.results, test(task, backbones.load(task.config), how))
     task.describe()
     return skipped
 
@@ -57,8 +59,11 @@ def _test_learner(task: Task, backbone: Backbone, how: Evaluation) -> Iterator[M
     if task.job.learns:
         config = read_config(task.folder / "config.yaml")  # with the fingerprints of what was learnt from
         seconds = _train_seconds(task)
+    learner = _learner(task, backbone)
+    if task.job.variant:
+        return evaluate_tuning_tests(learner, task.job, config, how, seconds, chosen_by(task))
     evaluate = evaluate_multilabel_tests if task.job.multilabel else evaluate_tests
-    return iter(evaluate(_learner(task, backbone), task.job, config, how, seconds))
+    return iter(evaluate(learner, task.job, config, how, seconds))
 
 
 def _test_ensemble(task: Task, backbone: Backbone, how: Evaluation) -> Iterator[Mapping[str, Any]]:

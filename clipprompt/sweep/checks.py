@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from clipprompt.backbone import check_backbone
 from clipprompt.datasets.classification.draw import Drawn, draw
@@ -17,6 +17,16 @@ from clipprompt.training.labelled_images import LabelledImages
 from clipprompt.training.run import load_source
 
 Say = Callable[[str], None]
+
+
+class _How(NamedTuple):
+    """What a draw depends on, beside its seed."""
+
+    shots: int | None
+    subset: str
+    split: int
+    share: float | None = None
+    with_val: bool = False
 
 
 def check_tasks(tasks: Sequence[Task], say: Say = lambda _: None) -> None:
@@ -48,17 +58,19 @@ def _check_one_class(tasks: Sequence[Task]) -> Iterator[str]:
 
 def _draws(tasks: Sequence[Task]) -> Iterator[tuple[Drawn, Path | None, list[str]]]:
     """Every draw that differs in more than its seed, where its set lies, and the parts of it that are used."""
-    wanted = defaultdict[str, dict[tuple[int | None, str, int], set[str]]](lambda: defaultdict(set))
+    wanted = defaultdict[str, dict[_How, set[str]]](lambda: defaultdict(set))
     for job in (task.job for task in tasks):
         if job.learns:
-            wanted[job.dataset][job.shots, job.subset, job.class_split].add("train")
+            learnt = wanted[job.dataset][_How(job.shots, job.subset, job.class_split, job.share, job.with_val)]
+            learnt |= {"train", "val"} if job.with_val else {"train"}
         for test in job.tests:
-            wanted[test.dataset][None, test.subset, job.class_split].add(test.part)  # tests are of all pictures
+            wanted[test.dataset][_How(None, test.subset, job.class_split)].add(test.part)  # tests are of all pictures
     for name, draws in wanted.items():
         root = tasks[0].root if name in SPECIFICATIONS else None
         dataset = load_classification(name, root, parts=sorted(set[str]().union(*draws.values())))
-        for (shots, subset, split), parts in draws.items():
-            yield draw(dataset, shots, 1, subset, split), root, sorted(parts)
+        for how, parts in draws.items():
+            drawn = draw(dataset, how.shots, 1, how.subset, how.split, share=how.share, with_val=how.with_val)
+            yield drawn, root, ["train"] if how.with_val else sorted(parts)
 
 
 def _check_several(tasks: Sequence[Task]) -> Iterator[str]:

@@ -70,7 +70,7 @@ class _Known:
 
 def _keys(entry: Entry) -> Sequence[tuple[str, ...]]:
     job = entry.task.job
-    alike = [(job.method, job.dataset), (job.method,)]
+    alike = [(job.spelling, job.dataset), (job.spelling,)]
     return alike if entry.task.members else [*alike, ()]
 
 

@@ -71,7 +71,7 @@ def make_queue(tasks: Iterable[Task], n_jobs: int = 1) -> Queue:
 
 
 def work_through(queue: Queue, engine: Engine, display: Display) -> None:
-    """Runs what is pending: first what learns or is tested alone, then the ensembles of it.
+    """Runs what is pending: first what stands alone, then what needs some of that, as ensembles need their members.
 
     What another process is at is asked for once more, when the rest is through and it may be done.
 
@@ -79,26 +79,30 @@ def work_through(queue: Queue, engine: Engine, display: Display) -> None:
         InterruptedRunError: after Ctrl-C or SIGTERM.
     """
     with stop_on_signals() as stop:
-        for is_ensemble in (False, True):
-            wave = [entry for entry in queue.entries if bool(entry.task.members) is is_ensemble]
+        for needs_others in (False, True):
+            wave = [entry for entry in queue.entries if bool(entry.task.needs) is needs_others]
             _hold_back(wave, queue, display)
             _work(queue, _ready(wave, "pending"), engine, display, stop)
             _work(queue, _ready(wave, "elsewhere"), engine, display, stop)
 
 
 def _ready(entries: Iterable[Entry], state: State) -> list[Entry]:
-    return [entry for entry in entries if entry.state == state and all(one.is_done for one in entry.task.members)]
+    return [entry for entry in entries if entry.state == state and all(one.is_done for one in entry.task.needs)]
 
 
 def _hold_back(entries: Iterable[Entry], queue: Queue, display: Display) -> None:
-    """Ends the ensembles that lack a member, which has failed, or which another process is at."""
+    """Ends what lacks another, which has failed, or which another process is at."""
     states = {entry.task.job.name: entry.state for entry in queue.entries}
     for entry in (entry for entry in entries if entry.state == "pending"):
-        lacking = [one.job.name for one in entry.task.members if not one.is_done]
+        lacking = [one.job.name for one in entry.task.needs if not one.is_done]
         if lacking:
             entry.state = "elsewhere" if "elsewhere" in map(states.get, lacking) else "failed"
-            entry.message = f"lacks its member {' and '.join(lacking)}"
+            entry.message = f"lacks its {'member' if entry.task.members else 'point'} {_say_names(lacking)}"
             display.changed(entry)
+
+
+def _say_names(names: Sequence[str]) -> str:
+    return " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _work(queue: Queue, entries: Sequence[Entry], engine: Engine, display: Display, stop: StopRequest) -> None:

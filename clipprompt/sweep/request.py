@@ -1,7 +1,7 @@
 """What a sweep was asked for, as ``sweep.yaml`` in its folder: so that the folder explains itself, and is one sweep's.
 
-Methods with their own settings, sets, seeds, shots, known labels, class splits and, where there was none, a corpus of
-captions may be added by later commands; what makes numbers compare may not change.
+Methods with their own settings, sets, seeds, shots, known labels, shares, class splits and, where there was none, a
+corpus of captions may be added by later commands; what makes numbers compare may not change.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from clipprompt.files import write_text
 from clipprompt.locks import locked
 
 REQUEST = "sweep.yaml"
-_GROWS = ("methods", "datasets", "seeds", "shots", "class_splits", "known", "settings")
+_GROWS = ("methods", "datasets", "seeds", "shots", "class_splits", "known", "shares", "settings")
 _MAY_BE_UNKNOWN = ("captions", "backbone")
 _FREE = ("root",)
 
@@ -43,6 +43,9 @@ class Request:
         part: that is tested on: test, or val to choose settings by.
         root: folder of named sets.
         backbone: that all runs share, in words; empty where that is not known yet.
+        shares: parts of the training pictures, one run each, where the protocol has variants.
+        grid: what is searched, over the protocol's: ``KEY=V1,V2``, or ``METHOD:KEY=V1,V2``.
+        searches: whether settings are chosen by a grid, where the protocol has one.
     """
 
     protocol: str
@@ -58,6 +61,9 @@ class Request:
     part: str = "test"
     root: str | None = None
     backbone: str = ""
+    shares: tuple[float, ...] = ()
+    grid: tuple[str, ...] = ()
+    searches: bool = True
 
 
 def check_folder(folder: Path, request: Request) -> Request:

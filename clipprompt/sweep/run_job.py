@@ -2,6 +2,7 @@
 
     lock the folder ─> done already? ─> run_training (goes on by itself) ─> tests ─> predictions.jsonl ─> results.jsonl
 
+The settings of a training may be those of the best point of a grid, whose points are jobs too.
 A kill at any moment loses what was done since the last checkpoint, and the same call ends with the same numbers.
 """
 
@@ -14,14 +15,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from clipprompt.errors import UserError
+from clipprompt.errors import NotFiniteError, UserError
 from clipprompt.files import is_disk_error
 from clipprompt.locks import InUseError, locked
 from clipprompt.stopping import StopRequest
 from clipprompt.sweep._backbones import Backbones
+from clipprompt.sweep._grid import forget_weights, give_up, with_best_settings
 from clipprompt.sweep._output import note, output_to
 from clipprompt.sweep._testing import test_task
-from clipprompt.sweep.task import JOB, PREDICTIONS, RESULTS, Task
+from clipprompt.sweep.task import JOB, PREDICTIONS, Task
 from clipprompt.training.run import run_training
 
 JOB_LOCK = ".job.lock"
@@ -77,15 +79,29 @@ def _run(task: Task, backbones: Backbones, stop: StopRequest) -> str:
         if task.is_done:
             return ""
         with output_to(task.log):
-            skipped = list[str]()
-            if task.job.learns:
-                result = run_training(task.config, task.folder, load=backbones.load)
-                skipped += result.skipped if result is not None else ()
-            with stop.at_once("stopped while testing"):  # features are kept as they come; the rest is seconds of work
-                skipped += test_task(task, backbones)
+            try:
+                skipped = _train_and_test(task, backbones, stop)
+            except NotFiniteError as error:
+                if not task.job.point:
+                    raise
+                note(task.log, f"this point of the grid gives no numbers: {error}")
+                give_up(task, error)
+                skipped = []
+        for point in (*task.grid, *([task] if task.job.point else [])):  # a kill may have left those of an earlier one
+            forget_weights(point)
     return (
         f"left out: {skipped[0]}" + (f" (and {len(skipped) - 1} more)" if len(skipped) > 1 else "") if skipped else ""
     )
+
+
+def _train_and_test(task: Task, backbones: Backbones, stop: StopRequest) -> list[str]:
+    """Returns a line for each picture that could not be read."""
+    skipped = list[str]()
+    if task.job.learns:
+        result = run_training(with_best_settings(task).config, task.folder, load=backbones.load)
+        skipped += result.skipped if result is not None else ()
+    with stop.at_once("stopped while testing"):  # features are kept as they come; the rest is seconds of work
+        return skipped + test_task(task, backbones)
 
 
 @contextmanager
@@ -97,7 +113,7 @@ def _claimed(task: Task) -> Iterator[None]:
         raise UserError(f"cannot use {task.folder} as a run folder: {error.strerror or error}") from error
     with ExitStack() as stack:
         stack.enter_context(locked(task.folder, JOB_LOCK))
-        for name in (RESULTS, PREDICTIONS, JOB):
+        for name in (task.results.name, PREDICTIONS, JOB):
             for torn in task.folder.glob(f".{name}.*.part"):
                 torn.unlink(missing_ok=True)  # half written by a killed process
         task.check()

@@ -35,23 +35,30 @@ def prepare(
         run_settings: see :func:`clipprompt.sweep.plan.plan_tasks`.
         cache: see there.
         predictions: see there.
-        shard: the part that is run here; None for the whole. Ensembles are in no part, since their members may be in
-            several: the same request without one makes them.
+        shard: the part that is run here; None for the whole. What needs others is in no part until these are done,
+            since they may be in several: the same request again, or one without a part, runs it then.
         say: takes messages for people.
 
     Raises:
         UserError: for anything wrong with the request, and for a folder that holds another sweep or run.
     """
-    tasks = plan_tasks(request, folder, run_settings=run_settings, cache=cache, predictions=predictions)
+    tasks = plan_tasks(request, folder, run_settings=run_settings, cache=cache, predictions=predictions, say=say)
     full = resolved(request, tasks)
     check_folder(folder, full)
-    if shard is None:
-        return full, tasks
-    learners = [task for task in tasks if not task.members]
-    if n_ensembles := len(tasks) - len(learners):
-        left = "1 ensemble is" if n_ensembles == 1 else f"{n_ensembles} ensembles are"
-        say(f"{left} left for the end: once all parts are done, the same command without --shard")
-    return full, shard.of(learners)
+    return full, tasks if shard is None else _part(tasks, shard, say)
+
+
+def _part(tasks: Sequence[Task], shard: Shard, say: Say) -> list[Task]:
+    """The tasks of one machine. What needs others is of it too, once they are done."""
+    alone = [task for task in tasks if not task.needs]
+    others = [task for task in tasks if task.needs]
+    left = [task for task in others if not all(one.is_done for one in task.needs)]
+    if left:
+        what = "ensemble" if left[0].members else "run"
+        counted = f"1 {what} is" if len(left) == 1 else f"{len(left)} {what}s are"
+        how = "without --shard" if left[0].members else "again"
+        say(f"{counted} left for the end: once all parts are done, the same command {how}")
+    return [*shard.of(alone), *(task for task in shard.of(others) if task not in left)]
 
 
 def run_sweep(

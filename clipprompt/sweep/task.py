@@ -3,7 +3,8 @@
 folder/  what `clipprompt train` writes (where anything is learnt), then predictions.jsonl where it is asked for,
          results.jsonl with one record per test, and job.json, which says whose results they are
 
-An ensemble has the two last files alone: its members are other tasks, and their folders hold the prompts.
+An ensemble has the two last files alone: its members are other tasks, and their folders hold the prompts. A point of a
+grid keeps validation.jsonl in place of results.jsonl, and no weights.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from clipprompt.files import write_json
 from clipprompt.learners import learner_options
 from clipprompt.training.run_folder import compared_settings
 
-JOB, RESULTS, PREDICTIONS = "job.json", "results.jsonl", "predictions.jsonl"
+JOB, RESULTS, PREDICTIONS, VALIDATION = "job.json", "results.jsonl", "predictions.jsonl", "validation.jsonl"
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Task:
         predictions: whether what every test picture was taken for is written as well.
         places: see :class:`clipprompt.evaluation.job_tests.one_class.Evaluation`.
         members: of an ensemble, which can be made once these are done; none where it is a learner.
+        grid: of a job that takes the best of these, once they are done; none where settings are given.
     """
 
     job: Job
@@ -48,6 +50,17 @@ class Task:
     predictions: bool = False
     places: tuple[bool, ...] = ()
     members: tuple[Task, ...] = ()
+    grid: tuple[Task, ...] = ()
+
+    @property
+    def needs(self) -> tuple[Task, ...]:
+        """What is done before it."""
+        return self.members + self.grid
+
+    @property
+    def results(self) -> Path:
+        """Where its records go: those of a point of a grid are nobody's results."""
+        return self.folder / (VALIDATION if self.job.point else RESULTS)
 
     @property
     def log(self) -> Path:
@@ -57,8 +70,8 @@ class Task:
     @property
     def is_done(self) -> bool:
         """Whether all that is asked for is there: results of these tests, and predictions where they are wanted."""
-        files = [JOB, RESULTS, *([PREDICTIONS] if self.predictions else [])]
-        return all((self.folder / name).is_file() for name in files) and {*self.job.tests} <= {*self._tests_there()}
+        files = [self.folder / JOB, self.results, *([self.folder / PREDICTIONS] if self.predictions else [])]
+        return all(path.is_file() for path in files) and {*self.job.tests} <= {*self._tests_there()}
 
     def check(self) -> None:
         """Finds a folder that holds another job. One with other tests is the same, and can have both.

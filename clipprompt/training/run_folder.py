@@ -112,8 +112,12 @@ def compared_settings(config: RunConfig) -> dict[str, Any]:
 
     A run from before a setting existed is the same as one now that leaves it as it is.
     """
-    settings = flat_config(config).items()
-    return {key: v for key, v in settings if key not in _FREE and not (key in _LATER and v == _LATER[key])}
+    return {key: v for key, v in flat_config(config).items() if key not in _FREE and not is_as_before(key, v)}
+
+
+def is_as_before(key: str, value: Any) -> bool:
+    """Whether a setting is one that runs of old do not know, and is left as they have it without saying so."""
+    return key in _LATER and value == _LATER[key]
 
 
 def config_hash(config: RunConfig) -> str:

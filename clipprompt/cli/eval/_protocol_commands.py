@@ -61,6 +61,11 @@ PROTOCOLS = {
         "--methods dualcoop -d coco2014 --root DATA",
         (*_SEVERAL, "class_splits"),
     ),
+    "visual-tuning": About(
+        "Tune an image tower in many ways; settings are searched on val.",
+        "-d vtab,fgvc --methods all --root DATA",
+        ("shots", "shares", "grid", "no_grid"),
+    ),
 }
 _NOT_FOR_ALL = {option for about in PROTOCOLS.values() for option in about.options}
 _MORE = """
@@ -74,12 +79,18 @@ A method is a learner (dualcoop), a learner and what it learns from
 (tai_dpt:both: pictures and captions), or an ensemble (dualcoop+tai_dpt),
 which is made of its members once they are learnt.
 """
+_VARIANTS = """
+A method is a learner with a study's settings: full, linear, partial-1,
+mlp-3, vpt-deep, adapter, tip-adapter-f … (docs/protocols.md). Each set is
+learnt with every setting of a grid and tested on its part val; the best
+then learns from train and val, once for each seed, and is tested.
+"""
 
 
 def describe(name: str) -> str:
     """The help of a protocol's command."""
     about = PROTOCOLS[name]
-    methods = _METHODS if is_multilabel(name) else ""
+    methods = _METHODS if is_multilabel(name) else _VARIANTS if "grid" in about.options else ""
     return f"{about.short}{_MORE}{methods}\n  clipprompt eval {name} {about.example}\n"
 
 
@@ -104,6 +115,8 @@ class ProtocolCommand(TyperCommand):
             UserError: for an option without use.
         """
         for parameter in self._useless:
-            if ctx.params[parameter.name] != parameter.default:
-                raise UserError(f"{parameter.opts[0]} {ctx.params[parameter.name]} has no use in {self.name}")
+            given = ctx.params[parameter.name]
+            if given not in (parameter.default, ()):  # the latter where an option may be repeated
+                shown = ",".join(given) if isinstance(given, tuple) else given
+                raise UserError(f"{parameter.opts[0]} {shown} has no use in {self.name}")
         return super().invoke(ctx)

@@ -106,6 +106,8 @@ def name_failures(queue: Queue, folder: Path) -> bool:
 
 def _say_tests(job: Job) -> str:
     """Its classes where it is tested on what it learns from, otherwise the sets too."""
+    if job.point:
+        return "val"
     own = {test.dataset for test in job.tests} == {job.dataset}
     return ", ".join(test.subset if own else f"{test.dataset} ({test.subset})" for test in job.tests)
 

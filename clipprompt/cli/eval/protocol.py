@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +37,11 @@ def protocol(
     root: Root = None,
     backbone: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="open_clip model, hf-hub:ORG/NAME or folder", show_default="the protocol's"),
+        typer.Option(
+            metavar="NAME",
+            help="open_clip model, timm:NAME, hf-hub:ORG/NAME or folder",
+            show_default="the protocol's",
+        ),
     ] = None,
     pretrained: Pretrained = None,
     precision: Annotated[str | None, typer.Option(metavar="NAME", help="fp32, bf16 or fp16")] = None,
@@ -64,6 +69,19 @@ def protocol(
     class_splits: Annotated[
         str, typer.Option(metavar="0,1", help="halves of the classes: 0 as in papers, others drawn by this seed")
     ] = "0",
+    shares: Annotated[
+        str | None,
+        typer.Option(metavar="0.1,1", help="parts of the training pictures, one run each", show_default="all of them"),
+    ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=A,B",
+            help="values to search: train.lr=0.1,0.01; vpt-deep:learner.n_ctx=10,50 is for one method; repeatable",
+            show_default="the protocol's",
+        ),
+    ] = None,
+    no_grid: Annotated[bool, typer.Option("--no-grid", help="search nothing; take settings as they are")] = False,
     source: Annotated[
         str | None, typer.Option(metavar="DATA", help="set that is learnt from", show_default="the protocol's")
     ] = None,
@@ -115,6 +133,9 @@ def protocol(
         source=None if source is None else _full(source),
         part=part,
         root=None if root is None else str(root.absolute()),
+        shares=_shares(shares),
+        grid=tuple(grid or ()),
+        searches=not no_grid,
     )
     folder = output or _default_folder(name, backbone)
     full, tasks = prepare(
@@ -186,6 +207,19 @@ def _known(text: str | None) -> tuple[float | str | None, ...]:
     return tuple(found)
 
 
+def _shares(text: str | None) -> tuple[float, ...]:
+    """Parts of the training pictures; what is none is for the protocol to judge."""
+    from clipprompt.errors import UserError
+
+    found = [_number(part) for part in _names(text or "")]
+    numbers = tuple(one for one in found if not isinstance(one, str))
+    if (text is not None and not found) or len(numbers) < len(found):
+        raise UserError(f"--shares {text!r} is no list of parts of the training pictures, such as 0.1,0.5,1")
+    if twice := [one for one in numbers if numbers.count(one) > 1]:
+        raise UserError(f"--shares {text} names {twice[0]:g} twice; the same run would count as two")
+    return numbers
+
+
 def _number(text: str) -> float | str:
     try:
         return float(text)
@@ -201,5 +235,5 @@ def _as_settings(backbone: str | None, pretrained: str | None, precision: str | 
 
 def _default_folder(protocol: str, backbone: str | None) -> Path:
     """``runs/PROTOCOL``, or ``runs/PROTOCOL-BACKBONE`` where one is named."""
-    name = "" if backbone is None else "-" + Path(backbone.replace("hf-hub:", "").rstrip("/")).name
+    name = "" if backbone is None else "-" + Path(re.sub("^(timm|hf-hub):", "", backbone).rstrip("/")).name
     return Path("runs") / f"{protocol}{name}"

@@ -11,12 +11,13 @@ import torch
 
 from clipprompt.config import RunConfig, flat_config
 from clipprompt.datasets import MultiLabelImages
-from clipprompt.datasets.classification.draw import draw
+from clipprompt.datasets.classification.draw import Drawn, draw
 from clipprompt.evaluation.job_tests.records import ProtocolRecord
 from clipprompt.evaluation.protocols.jobs import Job, Test
 from clipprompt.evaluation.protocols.one_class_sets import is_drawn, load_set
 from clipprompt.evaluation.provenance import Training, describe_training, library_versions
 from clipprompt.learners import Learner
+from clipprompt.training.run_folder import is_as_before
 
 # Settings that say where things lie and how work is shared stay out; the seed is a key of the record.
 _OPTIONS, _LEFT_OUT = ("learner.", "train.", "data.augment"), ("train.seed", "train.devices")
@@ -73,10 +74,7 @@ def describe_learnt(job: Job, config: RunConfig, root: Path | None, seconds: flo
     """
     if job.seed is None:
         return NOTHING
-    share, with_val = config.data.share, config.data.with_val
-    parts = ("train",) if config.train.select == "last" and not with_val else ("train", "val")
-    found = load_set(job.dataset, root, parts)
-    drawn = draw(found, job.shots, job.seed, job.subset, job.class_split, share=share, with_val=with_val)
+    drawn = drawn_for(job, config, root)
     return Learnt(
         trained_on=drawn.dataset.name,
         draw_hash=drawn.hash,
@@ -84,6 +82,19 @@ def describe_learnt(job: Job, config: RunConfig, root: Path | None, seconds: flo
         training=describe_training(config),
         train_seconds=seconds,
     )
+
+
+def drawn_for(job: Job, config: RunConfig, root: Path | None) -> Drawn:
+    """What a job has learnt from, and what it has selected an epoch by.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    assert job.seed is not None  # it learns
+    share, with_val = config.data.share, config.data.with_val
+    parts = ("train",) if config.train.select == "last" and not with_val else ("train", "val")
+    found = load_set(job.dataset, root, parts)
+    return draw(found, job.shots, job.seed, job.subset, job.class_split, share=share, with_val=with_val)
 
 
 def describe_selection(config: RunConfig, drawn: str | None, of: str = "training pictures") -> str:
@@ -152,7 +163,8 @@ def describe_options(learner: Learner, job: Job, config: RunConfig) -> dict[str,
     if not job.learns:
         return own
     kept = (*_OPTIONS, *_options_of_data(job, config))
-    settings = {key: value for key, value in flat_config(config).items() if key.startswith(kept)}
+    flat = flat_config(config)
+    settings = {key: value for key, value in flat.items() if key.startswith(kept) and not is_as_before(key, value)}
     return {key: value for key, value in (settings | own).items() if key not in _LEFT_OUT}
 
 

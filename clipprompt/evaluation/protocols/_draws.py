@@ -21,6 +21,7 @@ class Draw(NamedTuple):
     known: float | str | None
     class_split: int
     seed: int | None
+    share: float | None = None
 
     def seen_by(self, method: Method) -> Draw:
         """What of it makes a difference to a method: to one of captions no picture and no label does."""
@@ -35,8 +36,9 @@ def make_draws(
     shots: Sequence[int | None] | None,
     class_splits: Sequence[int],
     known: Sequence[float | str | None] | None,
+    shares: Sequence[float] | None = None,
 ) -> list[Draw]:
-    """All combinations, by shots, then known labels, class split and seed; None stands for the protocol's.
+    """All combinations, by shots, then known labels, class split, seed and share; None stands for the protocol's.
 
     Raises:
         UserError: for a number that is too low, a share that is none, and for what the protocol has no use for.
@@ -47,6 +49,8 @@ def make_draws(
         raise UserError(f"--class-splits has no use in {protocol.name}, where all classes are learnt and tested")
     if known is not None and not protocol.multilabel:
         raise UserError(f"--known has no use in {protocol.name}, where each picture has one class, and that is known")
+    if shares is not None and not protocol.variants:
+        raise UserError(f"--shares has no use in {protocol.name}; it is for visual-tuning")
     splits = _checked("class split", class_splits, 0)
     if not protocol.learns:
         return [Draw(None, None, split, None) for split in splits]
@@ -55,6 +59,7 @@ def make_draws(
         _checked_known(protocol.known if known is None else known),
         splits,
         _checked("seed", protocol.seeds if seeds is None else seeds, 0),
+        _checked_shares((1.0,) if shares is None else shares),
     )
     return [Draw(*one) for one in product(*axes)]
 
@@ -66,6 +71,16 @@ def _checked(name: str, numbers: Sequence[N], least: int) -> list[N]:
     if low := [number for number in numbers if number is not None and number < least]:
         raise UserError(f"{name} {low[0]} is too low; give {least} or more")
     return list(dict.fromkeys(numbers))
+
+
+def _checked_shares(given: Sequence[float]) -> list[float | None]:
+    """Shares, each once; None is all of the pictures."""
+    for one in given:
+        if not 0 < one <= 1:
+            raise UserError(f"share {one:g} is no part of the training pictures; give one above 0 and up to 1, as 0.1")
+    if not given:
+        raise UserError("no share is given; give parts of the training pictures, such as 0.1,0.5,1")
+    return list(dict.fromkeys(None if one == 1 else float(one) for one in given))
 
 
 def _checked_known(given: Sequence[float | str | None]) -> list[float | str | None]:

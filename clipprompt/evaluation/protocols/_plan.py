@@ -6,14 +6,18 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from clipprompt._yaml import parse_yaml
 from clipprompt.errors import UserError
 from clipprompt.evaluation.protocols._draws import Draw
-from clipprompt.evaluation.protocols._settings import settings_of
-from clipprompt.evaluation.protocols._yaml import Protocol, settings_for
+from clipprompt.evaluation.protocols._search import Axis, points_of, search_jobs
+from clipprompt.evaluation.protocols._settings import checked_config, settings_of
+from clipprompt.evaluation.protocols._yaml import Drawn, Protocol, Search, settings_for
 from clipprompt.evaluation.protocols.jobs import Job, Test
 from clipprompt.evaluation.protocols.methods import Method
 from clipprompt.evaluation.protocols.multilabel_sets import DRAWN
 from clipprompt.evaluation.protocols.one_class_sets import hand_written, is_drawn
+
+_BACKBONE = ("name", "backbone.name")
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Plan:
         part: that is tested on.
         corpus: of captions, where one is given.
         given: settings of the request.
+        searches: whether settings are searched for, where the protocol has a grid.
+        axes: of the request, in place of the protocol's.
     """
 
     protocol: Protocol
@@ -35,6 +41,25 @@ class Plan:
     part: str
     corpus: str | None
     given: Sequence[str]
+    searches: bool = True
+    axes: Sequence[Axis] = ()
+
+    @property
+    def grid(self) -> Sequence[Search]:
+        """What is searched for by the protocol's file."""
+        return self._own.grid if self.searches else ()
+
+    @property
+    def share(self) -> tuple[float, ...] | None:
+        """The part of the training pictures where none is asked for; None for all of them."""
+        own = self._own
+        return (own.share,) if isinstance(own, Drawn) and own.share is not None else None
+
+    @property
+    def backbone(self) -> str:
+        """Name of the backbone, where a setting for one method alone does not name another."""
+        named = [value for key, _, value in (one.partition("=") for one in self.given) if key.strip() in _BACKBONE]
+        return str(parse_yaml(named[-1])) if named else self._own.backbone.name
 
     def jobs(self, method: Method, draws: Iterable[Draw]) -> Iterator[Job]:
         """Those of one method, by set and draw; of an ensemble its members' are others.
@@ -44,7 +69,24 @@ class Plan:
         """
         distinct = dict.fromkeys(draw.seen_by(method) for draw in draws)
         for dataset, tested in self._sets(method):
-            yield from (self._job(method, dataset, draw, tested) for draw in distinct)
+            points = dict[tuple[str, ...], list[tuple[str, ...]]]()
+            for draw in distinct:
+                job = self._job(method, dataset, draw, tested)
+                if job.settings not in points:
+                    points[job.settings] = self._points(method, job)
+                yield from search_jobs(job, points[job.settings], self.protocol.seeds[0])
+
+    def _points(self, method: Method, job: Job) -> list[tuple[str, ...]]:
+        """What is tried before a job; nothing where it is given what to take."""
+        if not self.searches or not job.learns or not (self.grid or self.axes):
+            return []
+        return points_of(method, self.grid, self.axes, checked_config(job, self.given), self.given)
+
+    @property
+    def _own(self) -> Protocol | Drawn:
+        """Where backbone, settings and grid come from."""
+        sets = self.datasets if self.source is None else (*self.datasets, self.source)
+        return self.protocol.drawn if all(map(is_drawn, sets)) else self.protocol
 
     def _sets(self, method: Method) -> list[tuple[str, Sequence[str]]]:
         """Sets that are learnt from, each with those that are tested on."""
@@ -66,6 +108,8 @@ class Plan:
             multilabel=self.protocol.multilabel,
             learns_from=method.learns_from or "images",
             members=tuple(self._member(member, draw, tested).name for member in method.members),
+            with_val=self.protocol.with_val and self.part == "test",
+            variant=method.spelling if method.variant_of else "",
             **draw._asdict(),
         )
 
@@ -75,14 +119,15 @@ class Plan:
         return self._job(method, dataset, draw.seen_by(method), tested)
 
     def _settings(self, method: Method, dataset: str, draw: Draw) -> Iterator[str]:
-        sets = self.datasets if self.source is None else (*self.datasets, self.source)
-        own = self.protocol.drawn if all(map(is_drawn, sets)) else self.protocol
+        own = self._own
         given = settings_of(method.spelling, self.given)
-        names_backbone = any(setting.partition("=")[0].strip() in ("name", "backbone.name") for setting in given)
+        names_backbone = any(setting.partition("=")[0].strip() in _BACKBONE for setting in given)
         yield from () if names_backbone else own.backbone.settings()
         pictures = self.protocol.pictures if method.learns_from in ("images", "both") else ()
-        rules = settings_for([*pictures, *own.settings.get(method.spelling, ())], dataset, draw.shots, draw.known)
-        for setting in (*rules, *given):
+        named = dict.fromkeys((method.family, method.spelling))
+        found = [rule for name in named for rule in own.settings.get(name, ())]
+        rules = settings_for([*pictures, *found], dataset, draw.shots, draw.known)
+        for setting in (*method.settings, *rules, *given):
             yield setting.replace("{dataset}", hand_written(dataset))
         if method.learns_from in ("captions", "both"):
             yield f"data.corpus={json.dumps(self._corpus(method, dataset), ensure_ascii=False)}"

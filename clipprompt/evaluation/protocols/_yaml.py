@@ -14,13 +14,15 @@ from clipprompt._yaml import read_mapping
 from clipprompt.datasets.classification.load import NAMED
 from clipprompt.errors import UserError, nearest
 from clipprompt.evaluation.protocols import multilabel_sets
-from clipprompt.evaluation.protocols.methods import parse_method
+from clipprompt.evaluation.protocols.methods import Method, parse_method
+from clipprompt.evaluation.protocols.variants import Variant, parse_variant
 from clipprompt.resources import resource
 
 Subset = Literal["all", "base", "novel"]
 _Positive = Annotated[int, Field(ge=1)]
 _Seed = Annotated[int, Field(ge=0)]
-Known = Annotated[float, Field(gt=0, le=1)] | Literal["single-positive"]
+_Share = Annotated[float, Field(gt=0, le=1)]
+Known = _Share | Literal["single-positive"]
 
 
 class _Section(BaseModel):
@@ -53,6 +55,18 @@ class BackboneChoice(_Section):
         return [f"backbone.{key}={json.dumps(value)}" for key, value in self.model_dump(exclude_none=True).items()]
 
 
+class Search(_Section):
+    """Settings of some methods that are chosen by the accuracy on val: every combination is tried."""
+
+    methods: list[str] = Field(min_length=1, description="names of variants, without numbers")
+    per_batch: _Positive | None = Field(
+        default=None, description="pictures of a batch that train.lr is said for; with others it goes by their number"
+    )
+    over: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+        min_length=1, description="keys of the configuration, such as train.lr, each with the values to try"
+    )
+
+
 class Drawn(_Section):
     """What stands in place of the protocol's own where all sets are drawn ones."""
 
@@ -60,6 +74,8 @@ class Drawn(_Section):
     settings_of: str | None = Field(default=None, description="protocol whose drawn backbone and settings are taken")
     backbone: BackboneChoice = Field(default=BackboneChoice(name="mini-vit"), description="the CLIP")
     settings: dict[str, list[Rule]] = Field(default={}, description="rules by method")
+    grid: list[Search] = Field(default=[], description="settings that are searched for")
+    share: _Share | None = Field(default=None, description="part of the training pictures where none is asked for")
 
 
 class _Keys(_Section):
@@ -81,6 +97,13 @@ class _Keys(_Section):
     backbone: BackboneChoice = Field(description="the CLIP")
     pictures: list[Rule] = Field(default=[], description="rules for all that learns from pictures, drawn ones as well")
     settings: dict[str, list[Rule]] = Field(default={}, description="rules by method, over configs/methods")
+    variants: dict[str, Variant] = Field(
+        default={}, description="names for learners with certain settings; where there are any, they are the methods"
+    )
+    with_val: bool = Field(
+        default=False, description="what is tested has learnt from val too, once settings are chosen"
+    )
+    grid: list[Search] = Field(default=[], description="settings that are searched for, by accuracy on val")
     drawn: Drawn = Field(default=Drawn(), description="the same for drawn sets")
 
 
@@ -98,6 +121,14 @@ class Protocol(_Keys):
     def halves_classes(self) -> bool:
         """Whether base and novel classes are told from each other."""
         return self.subset != "all" or self.tests != ["all"]
+
+    def parse_method(self, text: str) -> Method:
+        """Reads the spelling of a method: of a variant where the protocol has them.
+
+        Raises:
+            UserError: for an unknown one, with the nearest suggested.
+        """
+        return parse_variant(text, self.variants) if self.variants else parse_method(text)
 
 
 def list_protocols() -> list[str]:
@@ -140,9 +171,12 @@ def read_protocol(path: Path) -> Protocol:
 
 def _check_names(path: Path, protocol: Protocol) -> None:
     rules = [*protocol.settings.items(), *protocol.drawn.settings.items()]
-    for method in (*protocol.methods, *(method for method, _ in rules)):
+    searched = [method for search in (*protocol.grid, *protocol.drawn.grid) for method in search.methods]
+    for method in (*protocol.methods, *(method for method, _ in rules), *searched):
+        if method in protocol.variants or method == "all":
+            continue
         try:
-            parse_method(method)
+            protocol.parse_method(method)
         except UserError as error:
             raise UserError(f"{path}: {error}") from error
     known = list(multilabel_sets.NAMED if protocol.multilabel else NAMED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,11 @@ class Job:
         known: labels that are known: a share, or ``single-positive``; None for all.
         learns_from: images, captions or both; of an ensemble what its members learn from.
         members: names of the jobs whose learners together are this one, an ensemble; none where it is a learner.
+        share: part of the pictures of each class that the seed draws; None for all.
+        with_val: whether the part val is learnt from too.
+        variant: name of the learner with such settings in its protocol; empty where it has none.
+        point: of a grid the settings that are tried, which ``settings`` end with; none where nothing is being chosen.
+        grid: names of the jobs that try settings, of which this one takes the best; none where settings are given.
     """
 
     protocol: str
@@ -63,6 +69,11 @@ class Job:
     known: float | str | None = None
     learns_from: Literal["images", "captions", "both"] = "images"
     members: tuple[str, ...] = ()
+    share: float | None = None
+    with_val: bool = False
+    variant: str = ""
+    point: tuple[str, ...] = ()
+    grid: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -71,13 +82,22 @@ class Job:
         known = "" if self.known is None else f"-{self.known}" if isinstance(self.known, str) else f"-known{self.known}"
         split = f"-split{self.class_split}" if self.class_split else ""
         seed = "" if self.seed is None else f"-seed{self.seed}"
+        share = "" if self.share is None else f"-share{self.share}"
+        tried = f"-grid/{'-'.join(map(_short, self.point))}" if self.point else ""
         method = self.spelling.replace(":", "-")
-        return f"{method}/{folder_name(self.dataset)}/{self.subset}{shots}{known}{split}{seed}"
+        return f"{method}/{folder_name(self.dataset)}/{self.subset}{shots}{known}{share}{split}{seed}{tried}"
 
     @property
     def spelling(self) -> str:
-        """The method with what it learns from, where that is not its own source; settings are addressed to it."""
+        """The variant, or the method with what it learns from where that is not its own source; settings go to it."""
+        if self.variant:
+            return self.variant
         return self.method if self.members or not self.learns else spell(self.method, self.learns_from)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of the jobs that are done before it."""
+        return self.members + self.grid
 
     @property
     def learns(self) -> bool:
@@ -117,6 +137,9 @@ class Job:
             "data.parts", not self.multilabel
         )  # of one's own data too, nothing is learnt from what is tested
         yield _setting("data.shots", self.shots)
+        if self.variant:
+            yield _setting("data.share", self.share)
+            yield _setting("data.with_val", self.with_val)
         if self.multilabel:
             yield _setting("data.known", self.known)
         yield f"data.subset={self.subset}"
@@ -129,6 +152,12 @@ class Job:
             return self.dataset
         is_tested = any(test.dataset == self.dataset for test in self.tests)
         return training_spec(self.dataset, self.tests[0].part, is_tested)
+
+
+def _short(setting: str) -> str:
+    """``train.lr=0.1`` as ``lr0.1``, for a folder."""
+    key, _, value = setting.partition("=")
+    return re.sub(r"[^\w.+-]+", "_", f"{key.rpartition('.')[2]}{value.strip(chr(34))}")
 
 
 def _setting(key: str, value: Any) -> str:

@@ -1,6 +1,8 @@
 """A method as a protocol's user spells it: a learner, a learner with what it learns from, or an ensemble of these.
 
 coop    zero_shot    tai_dpt (from captions)    tai_dpt:images    caption_dual:both    dualcoop+tai_dpt
+
+A protocol may give names of its own to learners with certain settings: ``variants``.
 """
 
 from __future__ import annotations
@@ -27,16 +29,24 @@ class Method:
         learns_from: what its prompts come from; of an ensemble what those of its members do. None where it learns
             nothing.
         members: of an ensemble, two or more; none of a learner.
+        variant_of: name of the learner where the spelling is that of a variant; otherwise empty.
+        family: of a variant its name without the number; otherwise empty.
+        settings: ``key=value`` that belong to the variant.
+        reads_texts: of a variant, whether it needs a text tower.
     """
 
     spelling: str
     learns_from: Source | None
     members: tuple[Method, ...] = ()
+    variant_of: str = ""
+    family: str = ""
+    settings: tuple[str, ...] = ()
+    reads_texts: bool = False
 
     @property
     def learner(self) -> str:
         """Name of the learner; of an ensemble its spelling."""
-        return self.spelling if self.members else self.spelling.partition(":")[0]
+        return self.spelling if self.members else self.variant_of or self.spelling.partition(":")[0]
 
     @property
     def learners(self) -> tuple[Method, ...]:
@@ -90,5 +100,5 @@ def _learner(text: str) -> Method:
 
 @cache
 def _learns(name: str) -> bool:
-    """Whether a learner has anything to train; what has not, has no epochs in its own configuration."""
-    return load_config(name).train.epochs > 0
+    """Whether a learner has anything to train, or to remember; otherwise its own configuration has no epochs."""
+    return load_config(name).train.epochs > 0 or learner_class(name).reads_training_set

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from clipprompt.datasets.classification.groups import GROUPS, expand_groups
 from clipprompt.datasets.classification.load import NAMED, is_classification, load_classification
 from clipprompt.datasets.classification.own import is_own
 from clipprompt.datasets.classification.sets import ClassificationSet
@@ -42,13 +43,14 @@ def resolve_datasets(given: Sequence[str], default: Sequence[str]) -> tuple[str,
     """Names and absolute paths of sets, each once.
 
     Args:
-        given: names in any case, and paths; ``all`` stands for the default.
+        given: names in any case of sets and of groups, and paths; ``all`` stands for the default.
         default: names.
 
     Raises:
         UserError: if there is none, or one is no set of pictures with one class each.
     """
-    names = tuple(dict.fromkeys(name for one in given for name in (default if one == "all" else [_resolved(one)])))
+    meant = (name for one in given for name in (default if one == "all" else map(_resolved, expand_groups([one]))))
+    names = tuple(dict.fromkeys(meant))
     if not names:
         raise UserError("no dataset is given; give names, such as caltech101,dtd, or all")
     return names
@@ -69,8 +71,9 @@ def _resolved(dataset: str) -> str:
     if is_multi_label(dataset):
         raise UserError(f"{dataset} has several classes to a picture, and protocols are for one: {', '.join(NAMED)}")
     if not is_own(dataset):
+        hint = nearest(dataset.lower(), ["all", *GROUPS, *NAMED])
         raise UserError(
-            f"unknown dataset {dataset!r}{nearest(dataset.lower(), ['all', *NAMED])}; give {', '.join(NAMED)}, "
+            f"unknown dataset {dataset!r}{hint}; give {', '.join(NAMED)}, "
             "a folder of class folders, or a .csv, .tsv or .jsonl table"
         )
     return str(Path(dataset.removeprefix("folder:")).absolute())

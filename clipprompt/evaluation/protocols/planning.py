@@ -8,17 +8,19 @@ A job is a value: what decides its numbers is in it, and nothing else.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clipprompt.datasets.classification.sets import PARTS
 from clipprompt.errors import UserError, nearest
 from clipprompt.evaluation.protocols._draws import make_draws
 from clipprompt.evaluation.protocols._plan import Plan
+from clipprompt.evaluation.protocols._search import check_axes, parse_axis
 from clipprompt.evaluation.protocols._settings import check_addressees, checked_config, settings_of
+from clipprompt.evaluation.protocols._tuning import check_grid, tuned_learners, without_texts
 from clipprompt.evaluation.protocols._yaml import Protocol, list_protocols, load_protocol, read_protocol
 from clipprompt.evaluation.protocols.jobs import Job, Test
-from clipprompt.evaluation.protocols.methods import Method, parse_method
+from clipprompt.evaluation.protocols.methods import Method
 from clipprompt.evaluation.protocols.multilabel_sets import (
     DRAWN,
     check_has_parts,
@@ -45,8 +47,14 @@ def plan_jobs(
     source: str | None = None,
     corpus: str | None = None,
     part: str = "test",
+    shares: Sequence[float] | None = None,
+    grid: Sequence[str] = (),
+    searches: bool = True,
+    say: Callable[[str], None] = lambda _: None,
 ) -> list[Job]:
-    """The jobs of a protocol: by method, then set, shots, known labels, class split and seed; ensembles come last.
+    """The jobs of a protocol: by method, then set, shots, known labels, class split and seed.
+
+    What needs others to be done, ensembles and what takes the best of a grid, comes last.
 
     Args:
         protocol: of :func:`load_protocol`.
@@ -64,6 +72,10 @@ def plan_jobs(
         source: set that is learnt from in place of the protocol's source, or of the tested set's own training split.
         corpus: of captions, for what learns from them, or ``mini``; None for the captions of drawn sets.
         part: test, or val to choose settings by.
+        shares: parts of the training pictures, each a run, where the protocol has variants; None for all of them.
+        grid: ``KEY=V1,V2`` or ``METHOD:KEY=V1,V2``, over what the protocol searches.
+        searches: False takes settings as they are, without a grid.
+        say: takes a line for people about what is left out.
 
     Raises:
         UserError: for an unknown name, with the nearest suggested; for what the protocol has no use for; for a setting
@@ -74,12 +86,19 @@ def plan_jobs(
     sets = (resolve_multilabel if protocol.multilabel else resolve_datasets)(datasets, protocol.datasets)
     asked = _methods(protocol, methods, has_captions=corpus is not None or all(map(is_drawn, sets)))
     learners = list(dict.fromkeys(learner for method in asked for learner in method.learners))
-    plan = Plan(protocol, sets, _source(protocol, sets, source), part, _corpus(protocol, learners, corpus), settings)
+    axes = [parse_axis(one) for one in grid]
+    source = _source(protocol, sets, source)
+    plan = Plan(protocol, sets, source, part, _corpus(protocol, learners, corpus), settings, searches, axes)
+    check_grid(plan)
     _check_parts(plan, learners)
     check_addressees(settings, [method.spelling for method in learners])
-    draws = make_draws(protocol, seeds, shots, class_splits, known)
+    draws = make_draws(protocol, seeds, shots, class_splits, known, shares or (None if shots else plan.share))
+    if protocol.variants:
+        learners = without_texts(plan, learners, by_name={*methods} - {"all"}, say=say)
+        check_axes(axes, plan.grid, learners)
     ensembles = [method for method in asked if method.members]
-    jobs = [job for method in (*learners, *ensembles) for job in plan.jobs(method, draws)]
+    found = dict.fromkeys(job for method in (*learners, *ensembles) for job in plan.jobs(method, draws))
+    jobs = sorted(found, key=lambda job: bool(job.needs))
     _check_configs(jobs, settings)
     if twice := [name for name, n in Counter(job.name for job in jobs).items() if n > 1]:
         raise UserError(f"two sets of pictures would share the folder {twice[0]}; rename one of their folders")
@@ -88,9 +107,13 @@ def plan_jobs(
 
 def _methods(protocol: Protocol, given: Sequence[str], has_captions: bool) -> list[Method]:
     """What is asked for, each once."""
-    usable = [one for one in map(parse_method, list_learners()) if _refusal(protocol, one) is None]
+    known = (
+        protocol.methods if protocol.variants else [name for name in list_learners() if name not in tuned_learners()]
+    )
+    usable = [one for one in map(protocol.parse_method, known) if _refusal(protocol, one) is None]
     every = [one for one in usable if has_captions or one.learns_from != "captions"]
-    found = (one for name in given or protocol.methods for one in (every if name == "all" else [parse_method(name)]))
+    named = given or (["all"] if protocol.variants else protocol.methods)
+    found = (one for name in named for one in (every if name == "all" else [protocol.parse_method(name)]))
     methods, choices = list(dict.fromkeys(found)), ", ".join(one.spelling for one in usable)
     if not methods:
         raise UserError(f"no method is given; choose among {choices}, or all")

@@ -20,6 +20,7 @@ from clipprompt.errors import UserError
 from clipprompt.evaluation.job_tests.multilabel_records import MultiLabelTestRecord
 from clipprompt.evaluation.job_tests.one_class import Evaluation, evaluate_tests
 from clipprompt.evaluation.job_tests.one_class_records import ClassificationRecord
+from clipprompt.evaluation.protocols._tuning import tuned_learners
 from clipprompt.evaluation.protocols.planning import Job, Test, load_protocol, plan_jobs
 from clipprompt.evaluation.records import read_records
 from clipprompt.features.images import places_read_by, what_learners_read
@@ -164,7 +165,7 @@ def test_learners_that_read_places_can_share_the_pass_too(
     assert sum(counts) == len(CLASSES) * N_TEST
 
 
-@pytest.mark.parametrize("method", list_learners())
+@pytest.mark.parametrize("method", [name for name in list_learners() if name not in tuned_learners()])
 def test_which_places_are_read_is_known_before_there_is_a_learner(own: Backbone, vit: Backbone, method: str) -> None:
     shallow = {"vpt": {"depth": 2}, "maple": {"depth": 2}, "ivlp": {"depth_text": 2, "depth_visual": 2}}
     shallow["promptsrc"] = shallow["ivlp"]

@@ -6,12 +6,14 @@ import pytest
 from typer.testing import CliRunner
 
 from clipprompt.cli.eval import app
+from clipprompt.evaluation.protocols._tuning import tuned_learners
 from clipprompt.evaluation.protocols.planning import load_protocol, plan_jobs
 from clipprompt.evaluation.records import read_records
 from clipprompt.learners import learner_class, list_learners
 from clipprompt.mini.styles import STYLES
 
-METHODS = [name for name in list_learners() if learner_class(name).trains_on == "images"]
+PROMPTS = [name for name in list_learners() if name not in tuned_learners()]
+METHODS = [name for name in PROMPTS if learner_class(name).trains_on == "images"]
 LEARNING = [name for name in METHODS if name != "zero_shot"]
 
 

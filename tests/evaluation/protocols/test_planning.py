@@ -11,6 +11,7 @@ import yaml
 from clipprompt.config import load_config
 from clipprompt.datasets.classification.specifications import ELEVEN, VARIANTS
 from clipprompt.errors import UserError
+from clipprompt.evaluation.protocols._tuning import tuned_learners
 from clipprompt.evaluation.protocols.planning import Job, Test, list_protocols, load_protocol, plan_jobs, read_protocol
 from clipprompt.learners import learner_class, list_learners
 from clipprompt.mini.styles import STYLES
@@ -19,7 +20,7 @@ from tests.cli.test_train import run
 
 ONE_CLASS = ["base-to-novel", "cross-dataset", "domain", "few-shot", "zero-shot"]  # to each picture
 SEVERAL = ["few-shot-multilabel", "multilabel-zero-shot", "partial-label"]
-LEARNING = [name for name in list_learners() if name not in ("tai_dpt", "zero_shot")]
+LEARNING = [name for name in list_learners() if name not in ("tai_dpt", "zero_shot", *tuned_learners())]
 
 
 def _plan(protocol: str, methods: str, datasets: str = "all", **more: Any) -> list[Job]:
@@ -37,7 +38,7 @@ def _options(job: Job, *keys: str) -> list[Any]:
 
 
 def test_protocols_are_the_files_of_their_folder() -> None:
-    assert list_protocols() == sorted([*ONE_CLASS, *SEVERAL])
+    assert list_protocols() == sorted([*ONE_CLASS, *SEVERAL, "visual-tuning"])
     assert [name for name in list_protocols() if load_protocol(name).multilabel] == SEVERAL
 
 
@@ -275,7 +276,7 @@ def test_settings_are_over_the_methods_own_configuration() -> None:
 def test_shipped_configurations_say_what_has_nothing_to_learn() -> None:
     for name in list_learners():
         has_none = load_config(name).train.epochs == 0
-        assert has_none == (name == "zero_shot")
+        assert has_none == (name in ("zero_shot", "tip_adapter"))
     assert [name for name in list_learners() if learner_class(name).trains_on == "captions"] == ["tai_dpt"]
 
 
