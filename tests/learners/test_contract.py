@@ -336,7 +336,7 @@ def test_remembered_text_features_follow_the_parameters(create: Create, name: st
             parameter.add_(0.1)
         after = learner(_images(learner, inputs))
     assert not torch.equal(before, after)
-    assert_close(after, learner(_images(learner, inputs)), 1e-6)
+    assert_close(after, learner(_images(learner, inputs)), 1e-5)
 
 
 @learners
@@ -387,7 +387,7 @@ def test_a_seed_means_the_same_prompts_and_leaves_the_global_state_alone(create:
     assert torch.equal(torch.random.get_rng_state(), state)
     for key, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[key])
-    if first.state_dict():
+    if list(first.parameters()):
         assert any(not torch.equal(v, other.state_dict()[k]) for k, v in first.state_dict().items())
 
 
