@@ -132,7 +132,8 @@ def _run(
         learner.save(run.path)
         remove_cache(run.cache)
         tell(describe_sizes(learner, run.path))
-    kept = f"epoch {result.epoch}" if result.epoch else "untrained prompts"
+    untrained = "the training pictures" if learner.reads_training_set else "untrained prompts"
+    kept = f"epoch {result.epoch}" if result.epoch else untrained
     tell(f"Done: {kept}, {result.steps} steps, in {run.path}")
     return RunResult(**vars(result), skipped=skipped)
 
