@@ -1,4 +1,4 @@
-r"""timm's Swin Transformer with prompts in its windows (VPT, arXiv 2203.12119, section 3.2; Swin, arXiv 2103.14030).
+r"""timm's Swin Transformer with prompts in its windows (VPT, arXiv 2203.12119; Swin, arXiv 2103.14030).
 
 places (B, rows, columns, W) -- norm, shift, cut --> window 1 … window N, each with the same prompts beside its places
                                                        |            |         attention within the window

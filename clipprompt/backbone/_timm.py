@@ -15,6 +15,7 @@ from zipfile import BadZipFile, is_zipfile
 
 import timm
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from PIL import Image
 from timm.data.config import resolve_data_config
 from timm.data.transforms_factory import create_transform
@@ -90,7 +91,9 @@ def load_timm(name: str, pretrained: str | None, device: torch.device, precision
         with undisturbed(seed):
             trunk = timm.create_model(source, pretrained=pretrained is None, num_classes=0)
     except (*LOADING_ERRORS, *WEIGHTS_ERRORS) as error:
-        raise UserError(f"cannot load backbone {name!r}: {first_line(error)}; {_remedy(source)}") from error
+        absent = isinstance(error, LocalEntryNotFoundError)
+        reason = "its weights are not on this machine and cannot be fetched" if absent else first_line(error)
+        raise UserError(f"cannot load backbone {name!r}: {reason.rstrip('.')}; {_remedy(source)}") from error
     if pretrained not in (None, RANDOM):
         _read_weights(trunk, name, Path(pretrained))
     return ImageModel(trunk.to(device, DTYPES[precision]))
@@ -164,7 +167,7 @@ def _remedy(source: str) -> str:
     else:
         config = timm.models.get_pretrained_cfg(source)
         place = (config.hf_hub_id if config else None) or f"timm/{source}"
-    return f"with a network, hf download {place} brings the weights here; or give a file of them, or {RANDOM!r}"
+    return f"with a network, hf download {place} brings them here; or give a file of weights, or {RANDOM!r}"
 
 
 def _read_weights(trunk: Any, name: str, path: Path) -> None:

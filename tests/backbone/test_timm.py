@@ -190,7 +190,7 @@ def test_weights_that_cannot_be_fetched_say_how_to_get_them(name: str, monkeypat
     for place in ("timm.models._builder.load_state_dict_from_hf", "timm.models._factory.load_model_config_from_hf"):
         monkeypatch.setattr(place, unreachable)
     check_backbone(name, None)
-    with pytest.raises(UserError, match=r"no connection; with a network, hf download .*/.*vit") as error:
+    with pytest.raises(UserError, match=r"cannot be fetched; with a network, hf download .*/.*vit") as error:
         load_backbone(name, device="cpu")
     assert "\n" not in str(error.value)
 
