@@ -160,6 +160,8 @@ def _explain(
     from clipprompt.inference.explain import contexts, explain_captions, explain_context
 
     found = contexts(learner)
+    if not learner.has_text_features:
+        raise UserError(f"{learner.name} has learnt no words: it answers with a head over what the image tower sees")
     if not found and not texts:
         raise UserError(f"{learner.name} has learnt no words; give --caption to see what its classes attend to")
     attention = explain_captions(learner, texts, top=top, labels=labels) if texts else []

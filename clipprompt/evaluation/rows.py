@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 
 def zero_shot_rows(backbone: Backbone, classnames: Sequence[str]) -> list[Row]:
-    """Zero-shot CLIP with the template "a photo of a {}.", plain and (for two classes and more) with centred text."""
+    """Zero-shot CLIP with the template "a photo of a {}.", plain and (for two classes and more) with centred text.
+
+    A backbone without a text tower has none.
+    """
+    if not backbone.has_text:
+        return []
     rows = [Row(create_learner("zero_shot", backbone, classnames))]
     if len(classnames) > 1:
         centred = create_learner("zero_shot", backbone, classnames, centre=True)

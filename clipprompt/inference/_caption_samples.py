@@ -46,8 +46,10 @@ def caption_samples(
         most: of more captions than this, so many are drawn, with seed 0.
 
     Raises:
-        UserError: if the corpus lacks a class.
+        UserError: if the corpus lacks a class, or the learner answers for pictures alone.
     """
+    if not learner.has_text_features:
+        raise UserError(f"{learner.name} answers for pictures, not for the captions of {name}: give --dataset DATA")
     columns = _columns(corpus, classnames, name)
     seen = _seen_captions(run)
     rows = np.array([row for row, caption in enumerate(corpus.captions) if caption not in seen], dtype=np.int64)

@@ -15,6 +15,7 @@ from clipprompt.inference._certain import certain_cuts
 from clipprompt.inference._f1_cuts import f1_cuts
 from clipprompt.inference._logistic import Floats, Ints, Logistic, Reals, fit_logistic, sigmoid, standardise
 from clipprompt.inference.calibration import MIN_REFERENCE, Calibration, ClassCalibration, check_scores, places
+from clipprompt.learners import HeadLearner
 
 if TYPE_CHECKING:
     from clipprompt.inference._samples import Samples
@@ -37,7 +38,8 @@ def reference_names(learner: Learner, names: Sequence[str]) -> tuple[str, ...]:
     """Chooses the reference list, and gives it to the learner as its class names.
 
     It is ``names`` and the 80 everyday things of COCO: with a handful of classes of its own, a picture that shows none
-    of them would still have a best one far above the others. Class-specific contexts serve their own classes alone.
+    of them would still have a best one far above the others. Class-specific contexts and heads serve their own classes
+    alone; of a head it is all of them.
 
     Args:
         learner: gets the reference list as its classes.
@@ -49,7 +51,8 @@ def reference_names(learner: Learner, names: Sequence[str]) -> tuple[str, ...]:
     if getattr(learner.options, "centre", False):
         raise UserError("with centre=True all scores change with the class list, so no calibration holds for another")
     known = {plain_name(name) for name in names}
-    others = [name for name in load_classes(REFERENCE).classnames if plain_name(name) not in known]
+    more = learner.trained_classes if isinstance(learner, HeadLearner) else load_classes(REFERENCE).classnames
+    others = [name for name in more if plain_name(name) not in known]
     try:
         learner.set_classes([*names, *others])
     except UserError:
@@ -187,8 +190,8 @@ def _check_samples(
 ) -> None:
     if len(reference) < MIN_REFERENCE:
         raise UserError(
-            f"a calibration needs at least {MIN_REFERENCE} classes to measure each against the others, "
-            f"and this prompt serves its {len(reference)} alone; train it with class_specific=false"
+            f"a calibration needs at least {MIN_REFERENCE} classes to measure each against the others, and this prompt "
+            f"serves its {len(reference)} alone; a context that classes share (class_specific=false) serves any"
         )
     if (own < 0).any():
         raise UserError(f"class {classnames[int(np.argmax(own < 0))]!r} is not in the reference list")

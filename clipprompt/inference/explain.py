@@ -123,6 +123,8 @@ def explain_captions(
 
 def contexts(learner: Learner) -> dict[str, Tensor]:
     """The parameters that live among token embeddings: (n, d), or class-specific (C, n, d)."""
+    if not learner.has_text_features:
+        return {}
     width = learner.backbone.text_width
     named = ((name, value.detach()) for name, value in learner.named_parameters())
     return {name: value for name, value in named if name.split("_")[0] == "ctx" and value.shape[-1] == width}

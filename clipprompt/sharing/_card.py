@@ -7,12 +7,13 @@ from typing import Any
 
 import yaml
 
+from clipprompt.learners import learner_class
 from clipprompt.sharing._public import public_name
 
 _BODY = """\
 # {name}
 
-A prompt for a frozen CLIP, learnt with `{method}` of clipprompt.
+{what}, learnt with `{method}` of clipprompt.
 
 | | |
 |---|---|
@@ -24,8 +25,7 @@ A prompt for a frozen CLIP, learnt with `{method}` of clipprompt.
 ```bash
 clipprompt pull {repo} -o {name}
 clipprompt tag photos/ --prompts {name}
-clipprompt export {name} --to {name}.safetensors   # for open_clip alone
-```
+{export}```
 
 ```python
 from clipprompt import load_learner
@@ -46,6 +46,7 @@ learner = load_learner("{name}")  # loads the backbone as well
 ```
 """
 
+_EXPORT = "clipprompt export {name} --to {name}.safetensors   # for open_clip alone\n"
 _OTHER_CLASSES = 'learner = load_learner("{name}", classnames=["zebra", "okapi"])  # the same prompt, other classes\n'
 
 
@@ -61,18 +62,21 @@ def write_card(repo: str, description: Mapping[str, Any]) -> str:
     """
     backbone = description["backbone"]
     name, tag = str(backbone.get("name")), backbone.get("pretrained")
+    has_head = not learner_class(description["method"]).has_text_features
     header: dict[str, Any] = {
         "library_name": "clipprompt",
-        "pipeline_tag": "zero-shot-image-classification",
-        "tags": ["clip", "open_clip", "prompt-learning", description["method"]],
+        "pipeline_tag": "image-classification" if has_head else "zero-shot-image-classification",
+        "tags": [*(["visual-tuning"] if has_head else ["clip", "open_clip", "prompt-learning"]), description["method"]],
     }
     if name.startswith("hf-hub:"):
         header["base_model"] = name.removeprefix("hf-hub:")
-    fixed = bool(description["options"].get("class_specific"))
+    fixed = has_head or bool(description["options"].get("class_specific"))
     name_here = repo.rpartition("/")[2]
     body = _BODY.format(
         repo=repo,
         name=name_here,
+        what="A task on a frozen image tower" if has_head else "A prompt for a frozen CLIP",
+        export="" if has_head else _EXPORT.format(name=name_here),
         method=description["method"],
         backbone=" ".join(filter(None, [public_name(name), tag and public_name(str(tag))])),
         image_size=backbone.get("image_size"),

@@ -104,6 +104,11 @@ def check_target(path: Path) -> None:
 
 
 def _check_exportable(learner: Learner) -> None:
+    if not learner.has_text_features:
+        raise UserError(
+            f"{learner.name} answers with a head of its own, and has no class embeddings to export; "
+            "share the prompt folder instead (clipprompt push)"
+        )
     if not learner.image_side_is_frozen:
         raise UserError(
             f"{learner.name} changes the image tower, so no class embeddings say what it does; "
