@@ -56,6 +56,11 @@ class TipAdapter(ClassifierLearner):
         self._cached: tuple[tuple[str, ...], Tensor] | None = None
         self._fill(torch.empty(0, backbone.embed_dim), torch.empty(0, n_classes))
 
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that are kept of the training pictures, learnt or not."""
+        return self.keys.numel() + self.values.numel()
+
     def take_training_set(self, batches: Iterable[tuple[Features, Tensor]]) -> None:
         """Fills the cache.
 
