@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--device", default="cpu", help="cpu or cuda; cuda for learners alone")
     asked = parser.parse_args(arguments)
-    wanted: list[str] = asked.names
+    wanted = [name.replace("-", "_") for name in asked.names]
     if asked.device != "cpu" and wanted != ["learners"]:
         parser.error("only the benchmark learners runs on a GPU")
     os.environ["CLIPPROMPT_BENCH_DEVICE"] = asked.device

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 # Real captions and photos beside the checkout; what needs them makes do without.
 SHARED = Path(os.environ.get("CLIPPROMPT_SHARED", Path(__file__).resolve().parents[3] / "shared"))
@@ -33,8 +33,30 @@ class Measured(NamedTuple):
     megabytes: float
 
 
+class Held(NamedTuple):
+    """What a step holds besides the tensors that are there anyway, in bytes.
+
+    Attributes:
+        seconds: of its forward and backward.
+        gradients: of what is learnt.
+        activations: kept for the backward pass.
+    """
+
+    seconds: float
+    gradients: int
+    activations: int
+
+    @property
+    def megabytes(self) -> float:
+        """Both."""
+        return (self.gradients + self.activations) / 1e6
+
+
 class Row(TypedDict):
-    """One comparison: seconds and peak megabytes of the plain formulation and of ours, or of ours alone."""
+    """One comparison: seconds and megabytes of the plain formulation and of ours, or of ours alone.
+
+    Megabytes are None where both sides share a process.
+    """
 
     what: str
     plain_s: float | None
@@ -52,18 +74,47 @@ def measure(make: Callable[[], Callable[[], object]], repeats: int) -> Measured:
         make: module-level function that returns the step.
         repeats: timed calls.
     """
+    seconds, megabytes = _in_process(_run, make, repeats)
+    return Measured(seconds, megabytes)
+
+
+def alternate(make: Callable[[], tuple[Callable[[], object], ...]], repeats: int) -> list[float]:
+    """Builds several steps in one fresh process, runs each once to warm up, then all of them in turn.
+
+    What else the machine does slows all of them down alike.
+
+    Args:
+        make: module-level function that returns the steps.
+        repeats: timed calls of each.
+
+    Returns:
+        Seconds of each step, the median.
+    """
+    return _in_process(_run_in_turn, make, repeats)
+
+
+def hold(make: Callable[[], tuple[Callable[[], Any], list[Any], list[Any]]]) -> Held:
+    """What a loss holds for its backward pass, and the gradients, in a fresh process.
+
+    Args:
+        make: module-level function that returns the loss, what is learnt, and tensors that do not count.
+    """
+    return Held(*_in_process(_hold, make))
+
+
+def _in_process(work: Callable[..., None], *arguments: Any) -> list[Any]:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(make, repeats, sender))
+    process = context.Process(target=work, args=(*arguments, sender))
     process.start()
     sender.close()
     try:
-        seconds, megabytes = json.loads(receiver.recv())
+        found: list[Any] = json.loads(receiver.recv())
     except EOFError:
-        raise RuntimeError(f"{make.__name__} ended without a result (exit code {process.exitcode})") from None
+        raise RuntimeError(f"{arguments[0]} ended without a result (exit code {process.exitcode})") from None
     finally:
         process.join()
-    return Measured(seconds, megabytes)
+    return found
 
 
 def compare(
@@ -99,6 +150,45 @@ def _run(make: Callable[[], Callable[[], object]], repeats: int, sender: Connect
         step()
         times.append(_clock() - start)
     sender.send(json.dumps([statistics.median(times), _peak()]))
+
+
+def _run_in_turn(make: Callable[[], tuple[Callable[[], object], ...]], repeats: int, sender: Connection) -> None:
+    steps = make()
+    for step in steps:
+        step()
+    times: list[list[float]] = [[] for _ in steps]
+    for _ in range(repeats):
+        for step, of_step in zip(steps, times, strict=True):
+            start = _clock()
+            step()
+            of_step.append(_clock() - start)
+    sender.send(json.dumps([statistics.median(of_step) for of_step in times]))
+
+
+def _hold(make: Callable[[], tuple[Callable[[], Any], list[Any], list[Any]]], sender: Connection) -> None:
+    sender.send(json.dumps(count_held(*make())))
+
+
+def count_held(loss: Callable[[], Any], learnt: list[Any], there: list[Any]) -> Held:
+    """What :func:`hold` measures, in this process."""
+    import torch
+
+    known = {tensor.untyped_storage().data_ptr() for tensor in there}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    start = _clock()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        value = loss()
+        activations = sum(kept.values())
+        value.backward()
+    seconds = _clock() - start
+    return Held(seconds, sum(p.grad.nbytes for p in learnt if p.grad is not None), activations)
 
 
 def _clock() -> float:
