@@ -26,7 +26,7 @@ from clipprompt.learners._layers import near_zero_linear
 class AdapterOptions(HeadOptions):
     """Options of ``adapter``."""
 
-    reduction: int = Field(8, ge=1, description="how many times narrower the bottleneck is than its block")
+    reduction: int = Field(64, ge=1, description="how many times narrower the bottleneck is than its block")
 
 
 class Bottleneck(nn.Module):
