@@ -28,7 +28,7 @@ def run_with_copies(tower: VisionTower, copies: nn.ParameterDict, call: Callable
     return tower.run_with({name.replace("/", "."): value for name, value in copies.items()}, call)
 
 
-def names_read(backbone: Backbone, pool: Pool, layer: int = 0) -> list[str]:
+def names_read(backbone: Backbone, pool: Pool, layer: int | None = None) -> list[str]:
     """Names of the parameters that the image's feature reads from a layer on, in the tower's order.
 
     They are found by asking one black image for gradients, so that every kind of tower tells its own: neither the
@@ -37,7 +37,7 @@ def names_read(backbone: Backbone, pool: Pool, layer: int = 0) -> list[str]:
     Args:
         backbone: whose image tower is asked.
         pool: tokens that are read, as ``VisionTower.final`` takes them.
-        layer: the first one; 0 for the whole tower.
+        layer: the first one; None for the whole tower, with what makes tokens of pixels.
     """
     tower, size = backbone.vision, backbone.image_size
     with torch.inference_mode(False), torch.enable_grad():
@@ -51,9 +51,9 @@ def names_read(backbone: Backbone, pool: Pool, layer: int = 0) -> list[str]:
     return [name for name, gradient in zip(asked, found, strict=True) if gradient is not None]
 
 
-def from_layer(tower: VisionTower, images: Tensor, layer: int) -> Hidden:
-    """The trunk of images, of which gradients reach the layers from ``layer`` on; at 0 all of it."""
-    if layer == 0:
+def from_layer(tower: VisionTower, images: Tensor, layer: int | None) -> Hidden:
+    """The trunk of images, of which gradients reach the layers from ``layer`` on; None: all of it."""
+    if layer is None:
         return tower.trunk(images)
     with torch.no_grad():
         hidden = tower.trunk_to(images, layer)

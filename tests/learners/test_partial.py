@@ -23,8 +23,9 @@ def test_the_last_block_and_the_final_norm_are_learnt(tiny_vit_backbone: Backbon
     assert learner.frozen_part == "before-2"
 
 
-@pytest.mark.parametrize("n_blocks", [1, 2])
-def test_gradients_are_those_of_full_tuning(tiny_backbone: Backbone, inputs: Golden, n_blocks: int) -> None:
+@pytest.mark.parametrize("n_blocks", [1, 2, "all"])
+def test_gradients_are_those_of_full_tuning(tiny_backbone: Backbone, inputs: Golden, n_blocks: int | str) -> None:
+    n_blocks = len(tiny_backbone.vision.block_names) if isinstance(n_blocks, str) else n_blocks
     images = inputs["images_vit" if tiny_backbone.image_size == 64 else "images_rn"][:3]
     partial = create_learner("partial", tiny_backbone, NAMES, seed=1, n_blocks=n_blocks)
     full = create_learner("full", tiny_backbone, NAMES, seed=1)
