@@ -29,7 +29,7 @@ from clipprompt.evaluation.protocols.multilabel_sets import (
     resolve_multilabel,
 )
 from clipprompt.evaluation.protocols.one_class_sets import is_drawn, resolve_datasets
-from clipprompt.learners import list_learners
+from clipprompt.learners import learner_class, list_learners
 
 __all__ = ["Job", "Protocol", "Test", "list_protocols", "load_protocol", "plan_jobs", "read_protocol", "settings_of"]
 
@@ -99,6 +99,7 @@ def plan_jobs(
     ensembles = [method for method in asked if method.members]
     found = dict.fromkeys(job for method in (*learners, *ensembles) for job in plan.jobs(method, draws))
     jobs = sorted(found, key=lambda job: bool(job.needs))
+    _check_heads(jobs)
     _check_configs(jobs, settings)
     if twice := [name for name, n in Counter(job.name for job in jobs).items() if n > 1]:
         raise UserError(f"two sets of pictures would share the folder {twice[0]}; rename one of their folders")
@@ -168,6 +169,17 @@ def _check_parts(plan: Plan, learners: Sequence[Method]) -> None:
             check_has_parts(dataset, plan.source)
     for dataset in filter(None, (*plan.datasets, plan.source)):
         check_has_pictures(dataset)
+
+
+def _check_heads(jobs: Sequence[Job]) -> None:
+    """Finds a learner with a head that would be tested on classes which it does not learn."""
+    for job in jobs:
+        others = next((test.subset for test in job.tests if job.subset not in ("all", test.subset)), None)
+        if others is not None and not job.members and not learner_class(job.method).has_text_features:
+            raise UserError(
+                f"{job.spelling} answers with a head for the classes that it learns, and {job.protocol} tests {others} "
+                "classes too; take a method whose class names are texts, such as coop"
+            )
 
 
 def _check_configs(jobs: Sequence[Job], given: Sequence[str]) -> None:

@@ -433,3 +433,11 @@ def test_a_wrong_protocol_file_is_one_line_that_names_it(tmp_path: Path, change:
     with pytest.raises(UserError, match=message) as caught:
         read_protocol(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["linear", "full"])
+def test_a_head_is_not_asked_about_classes_that_it_does_not_learn(method: str) -> None:
+    assert {job.method for job in _plan("few-shot", method, "dtd")} == {method}
+    with pytest.raises(UserError, match=f"{method} answers with a head .* base-to-novel tests novel classes") as caught:
+        _plan("base-to-novel", f"coop,{method}", "dtd")
+    assert "\n" not in str(caught.value)
