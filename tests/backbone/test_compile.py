@@ -14,7 +14,7 @@ from clipprompt.backbone._blocks import COMPILED
 from clipprompt.errors import UserError
 from clipprompt.learners import create_learner, learner_options
 from tests.conftest import Golden, assert_close
-from tests.learners._names import OF_TEXTS
+from tests.learners._names import LEARN_FROM_A_BATCH
 
 NAMES = ["cat", "traffic light", "a very large air balloon"]
 
@@ -47,7 +47,7 @@ def _loss_and_gradients(name: str, backbone: Backbone, inputs: Golden) -> dict[s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in OF_TEXTS if name != "zero_shot"])
+@pytest.mark.parametrize("name", LEARN_FROM_A_BATCH)
 def test_compiled_towers_give_the_same_loss_and_gradients(
     tiny_vit_backbone: Backbone, compiled: Backbone, name: str, inputs: Golden
 ) -> None:
