@@ -21,7 +21,7 @@ def test_the_seven_are_some_of_the_eighty() -> None:
 
 
 def test_data_sets_have_the_published_sentences() -> None:
-    assert len(list_templates()) == 2 + 15
+    assert len(list_templates()) == 2 + 15 + 5 + 19  # CLIP's, CoOp's data sets, FGVC, VTAB-1k
     assert named_templates("dtd") == ("{} texture.",)
     assert named_templates("food101") == ("a photo of {}, a type of food.",)
     assert named_templates("imagenet") == ("a photo of a {}.",)
