@@ -43,6 +43,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "mlp": ("mlp", {}),
     "the last block": ("partial", {"n_blocks": 1}),
     "the last two blocks": ("partial", {"n_blocks": 2}),
+    "prompts from the second layer on": ("vpt_head", {"n_ctx": 2, "first_layer": 1}),
 }
 CONFIG = TrainConfig(epochs=2, batch_size=3, lr=0.05, warmup_lr=0.05)
 FLOAT32 = DataConfig(cache_dtype="float32", workers=0)

@@ -22,6 +22,7 @@ RUNS = {
     "maple": ("maple", ["learner.depth=2"]),
     "dualcoop, cached": ("dualcoop", ["data.augment=none", "known=0.7", "n_ctx=2"]),
     "tai_dpt, both": ("tai_dpt", ["data.corpus={world}/corpus.parquet", "n_ctx=2", "templates=false"]),
+    "partial, states, AdamW": ("partial", ["data.augment=none", "train.optimizer=adamw", "train.lr=0.001"]),
     "promptsrc": ("promptsrc", ["depth_text=2", "depth_visual=2"]),
 }
 
@@ -37,7 +38,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=RUNS)
+SLOW = {"partial, states, AdamW"}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in RUNS]
+)
 def run(
     request: pytest.FixtureRequest, world: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, list[str], Path, float]:

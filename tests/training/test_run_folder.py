@@ -4,10 +4,11 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from clipprompt.config import RunConfig, load_config, read_config
 from clipprompt.errors import UserError
-from clipprompt.training.run_folder import config_hash, open_run
+from clipprompt.training.run_folder import compared_settings, config_hash, open_run
 from tests.training._worker import hold_folder, start_process
 
 BASE = ["data.corpus=a.parquet", "data.fingerprint=d1"]
@@ -102,6 +103,21 @@ def test_a_damaged_configuration_is_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(content)
     with pytest.raises(UserError):
         claim(tmp_path, config())
+
+
+def test_a_run_from_before_a_setting_existed_is_the_same_run(tmp_path: Path) -> None:
+    settings = compared_settings(config())
+    assert not {"train.optimizer", "train.cosine", "data.share", "data.with_val"} & set(settings)
+    assert "train.optimizer" in compared_settings(config("train.optimizer=adamw"))
+    claim(tmp_path, config())
+    written = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    for section, key in (("train", "optimizer"), ("train", "cosine"), ("data", "share"), ("data", "with_val")):
+        del written[section][key]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(written))
+    (tmp_path / "cache").mkdir()  # begun
+    claim(tmp_path, config())
+    with pytest.raises(UserError, match=r"holds another run: train\.optimizer is 'sgd' there and 'adamw' here"):
+        claim(tmp_path, config("train.optimizer=adamw"))
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
