@@ -178,7 +178,7 @@ def _read_weights(trunk: Any, name: str, path: Path) -> None:
     """
     try:
         missing = _fill(trunk, path)
-    except (*LOADING_ERRORS, *WEIGHTS_ERRORS, AttributeError, BadZipFile) as error:
+    except (*LOADING_ERRORS, *WEIGHTS_ERRORS, AttributeError, IndexError, BadZipFile) as error:
         raise UserError(f"{path} cannot be read as weights of {name}: {_short(error)}") from error
     if missing:
         more = f" and {len(missing) - 1} more" if missing[1:] else ""

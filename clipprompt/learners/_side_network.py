@@ -19,6 +19,8 @@ SMALLEST = 63
 
 IMAGENET = "imagenet"
 _GRID, _CHANNELS, _PREFIX = 6, 256, "features."
+# What torch's reader ends in, by the first letters of a file of another make.
+_GARBLED = (pickle.UnpicklingError, EOFError, LookupError, AttributeError, TypeError, ValueError)
 
 
 def make_side(weights: str | None, generator: torch.Generator) -> nn.Sequential:
@@ -74,7 +76,9 @@ def _read(weights: str) -> dict[str, Tensor]:
         if Path(weights).suffix == ".safetensors":
             return load_file(weights)
         found = torch.load(weights, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError) as error:
+    except _GARBLED as error:
+        raise UserError(f"learner.side_weights={weights} cannot be read: it is no file of torch's tensors") from error
+    except (OSError, RuntimeError, SafetensorError) as error:
         reason = str(error).split("\n", 1)[0]
         raise UserError(f"learner.side_weights={weights} cannot be read: {reason}") from error
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):

@@ -212,6 +212,7 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "of another width": (_another_width, "cannot be read as weights of timm:test_vit: size mismatch for cls_token"),
     "with code": (_with_code, "cannot be read as weights of timm:test_vit"),
     "no weights": (lambda path: path.write_text("hello"), "cannot be read as weights of timm:test_vit"),
+    "text like pickle": (lambda path: path.write_text("root:x:0"), "cannot be read as weights of timm:test_vit"),
     "a list": (lambda path: torch.save([1, 2], path), "cannot be read as weights of timm:test_vit"),
 }
 

@@ -64,15 +64,21 @@ def _write(path: Path, kind: str) -> None:
     elif kind == "code":
         path.write_bytes(pickle.dumps(make_side, protocol=2))
     elif kind == "text":
-        path.write_text("features")
+        path.write_text("root:x:0")
+    elif kind == "other text":
+        path.write_text("hello")
+    elif kind == "empty":
+        path.touch()
 
 
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
         ("missing", "side_weights=.*alexnet.pth cannot be read"),
-        ("text", "side_weights=.*alexnet.pth cannot be read"),
-        ("code", "side_weights=.*alexnet.pth cannot be read"),
+        ("text", "side_weights=.*alexnet.pth cannot be read: it is no file of torch's tensors"),
+        ("other text", "side_weights=.*alexnet.pth cannot be read: it is no file of torch's tensors"),
+        ("empty", "side_weights=.*alexnet.pth cannot be read: it is no file of torch's tensors"),
+        ("code", "side_weights=.*alexnet.pth cannot be read: it is no file of torch's tensors"),
         ("another network", "holds no AlexNet"),
         ("no state dict", "holds no state dict"),
     ],
