@@ -91,6 +91,23 @@ def test_prompts_change_what_the_head_reads(tiny_vit_backbone: Backbone, inputs:
     assert learner.injected().changes_pixels == (place in ("pad", "channels"))
 
 
+@pytest.mark.parametrize(
+    ("options", "layers"),
+    [({}, [0, 1, 2]), ({"depth": 1}, [0]), ({"first_layer": 1}, [1, 2]), ({"first_layer": 1, "depth": 1}, [1])],
+    ids=["deep", "shallow", "from the second", "the second"],
+)
+@pytest.mark.parametrize("where", ["prepend", "add"])
+def test_prompts_enter_the_layers_that_are_asked_for(
+    tiny_vit_backbone: Backbone, where: str, options: dict[str, int], layers: list[int]
+) -> None:
+    learner: Any = create_learner("vpt_head", tiny_vit_backbone, NAMES, where=where, **options)
+    injected = learner.injected()
+    prompts, nothing = (injected.tokens, injected.added) if where == "prepend" else (injected.added, injected.tokens)
+    assert (sorted(prompts), dict(nothing)) == (layers, {})
+    assert torch.equal(prompts[layers[0]], learner.visual_ctx)
+    assert all(torch.equal(prompts[i], learner.deep_visual_ctx[i - layers[0] - 1]) for i in layers[1:])
+
+
 def test_prompts_of_zero_add_nothing(tiny_vit_backbone: Backbone, inputs: Golden) -> None:
     learner: Any = create_learner("vpt_head", tiny_vit_backbone, NAMES, where="add")
     with torch.no_grad():
