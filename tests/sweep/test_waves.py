@@ -21,7 +21,7 @@ Tasks = Callable[..., list[Task]]
 def finish(task: Task) -> None:
     """Leaves what a run that is done leaves."""
     task.folder.mkdir(parents=True, exist_ok=True)
-    (task.folder / "results.jsonl").touch()
+    task.results.touch()
     task.describe()
 
 
