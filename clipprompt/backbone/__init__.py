@@ -30,10 +30,10 @@ from clipprompt.backbone._loading import (
 )
 from clipprompt.backbone._templates import resolve_templates
 from clipprompt.backbone._text_tower import AnyTextTower
-from clipprompt.backbone._text_towers import WITHOUT_TEXT, wrap_text_tower
+from clipprompt.backbone._text_towers import without_text, wrap_text_tower
 from clipprompt.backbone._timm import PREFIX, ImageModel, check_timm, load_timm, timm_transform, wrap_timm_model
 from clipprompt.backbone._transform import ImageTransform
-from clipprompt.backbone._vision import Hidden, VisionTower, compute_dtype, first_convolution
+from clipprompt.backbone._vision import Hidden, Pool, VisionTower, compute_dtype, first_convolution
 from clipprompt.backbone._vision_towers import wrap_vision_tower
 from clipprompt.errors import UserError
 
@@ -43,6 +43,7 @@ __all__ = [
     "Channels",
     "Hidden",
     "ImageTransform",
+    "Pool",
     "Injected",
     "VisionTower",
     "brings_its_weights",
@@ -53,6 +54,7 @@ __all__ = [
     "load_backbone",
     "resolve_device",
     "resolve_templates",
+    "without_text",
 ]
 
 _PRECISION_OF = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
@@ -150,7 +152,7 @@ class Backbone:
         return self._logit_scale
 
     def _without_text(self) -> UserError:
-        return UserError(f"this {WITHOUT_TEXT.format(self.name)}")
+        return UserError(f"this {without_text(self.name)}")
 
     @property
     def device(self) -> torch.device:

@@ -48,6 +48,8 @@ def load_open_clip(
         UserError: for an unknown name or tag, missing or broken files, or weights that cannot be fetched.
     """
     source, options = _resolve(name, pretrained)
+    if pretrained is None and not brings_its_weights(name):
+        logging.getLogger("clipprompt").warning("%s: no weights tag was given, so its weights are random", name)
     try:
         tokenizer = open_clip.get_tokenizer(source)  # first: where it cannot be had, no weights are fetched
         with undisturbed(seed):
@@ -140,8 +142,6 @@ def _resolve(name: str, pretrained: str | None) -> tuple[str, dict[str, Any]]:
             f"there is no backbone {name!r}{close}; "
             "give an open_clip architecture, timm:name, hf-hub:org/repo or a folder"
         )
-    if pretrained is None:
-        logging.getLogger("clipprompt").warning("%s: no weights tag was given, so its weights are random", name)
     if pretrained in (None, RANDOM):
         return name, {}
     return name, {"pretrained": pretrained, "force_quick_gelu": _quick_gelu(name, pretrained)}

@@ -15,10 +15,6 @@ from clipprompt.backbone._text_plain import PlainTextTower
 from clipprompt.backbone._text_tower import AnyTextTower
 from clipprompt.errors import UserError
 
-# Image towers alone.
-WITHOUT_TEXT = (
-    "needs a text tower, and {} has images alone; methods with a head of their own, such as linear and vpt_head, work"
-)
 _HF_LENGTH = 77  # open_clip's own, where neither tokenizer nor model says how long a text may be
 
 
@@ -40,6 +36,11 @@ def wrap_text_tower(model: Any, tokenizer: Any, name: str) -> AnyTextTower:
         raise UserError(f"the text tower of {name!r} is a {type(source).__name__}, which is not supported")
     layout = TextLayout(tokenizer, source.context_length, name)
     return TextTower(source, layout) if reads_to_the_right(source) else PlainTextTower(source, layout, name)
+
+
+def without_text(name: str) -> str:
+    """Why whatever reads texts does not work on the backbone ``name``, an image tower alone."""
+    return f"needs a text tower, and {name} has images alone; methods with a head, such as linear and vpt_head, work"
 
 
 def _hf_length(source: HFTextEncoder, tokenizer: Any) -> int:

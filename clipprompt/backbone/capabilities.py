@@ -23,10 +23,9 @@ from open_clip.factory import get_model_config
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from clipprompt.backbone import Backbone, VisionTower
+from clipprompt.backbone import Backbone, VisionTower, without_text
 from clipprompt.backbone._loading import LOADING_ERRORS, first_line, undisturbed
 from clipprompt.backbone._text_hf import HFTextTower
-from clipprompt.backbone._text_towers import WITHOUT_TEXT
 from clipprompt.backbone._timm import PREFIX, find_timm, sketch_timm, timm_tags
 from clipprompt.errors import UserError, nearest
 from clipprompt.files import write_text
@@ -132,7 +131,7 @@ def _timm_capability(name: str) -> Capability:
         tower = Backbone(model, None, None, name, None).vision
     except UserError as error:
         return Capability(name, "", image, None, dict.fromkeys(FAMILIES, str(error)), weights=weights)
-    refusals = dict.fromkeys((LANGUAGE, VISUAL, MULTI_MODAL), WITHOUT_TEXT.format(name))
+    refusals = dict.fromkeys((LANGUAGE, VISUAL, MULTI_MODAL), without_text(name))
     return Capability(name, "", image, None, refusals, _prompts(tower), weights)
 
 
@@ -144,7 +143,7 @@ def refuse_visual_prompts(backbone: Backbone) -> str | None:
     """Why learners with texts, and prompts in the image tower, do not work on a backbone; None if they do."""
     name, tower = backbone.name, backbone.vision
     if not backbone.has_text:
-        return WITHOUT_TEXT.format(name)
+        return without_text(name)
     if not tower.n_layers:
         return f"needs a transformer image tower, such as ViT-B-16's; {name} has none"
     if len(set(tower.layer_widths)) > 1:

@@ -14,7 +14,7 @@ from clipprompt.datasets.classification.specifications import SPECIFICATIONS
 from clipprompt.evaluation.protocols.multilabel_sets import load_part
 from clipprompt.sweep.task import Task
 from clipprompt.training.labelled_images import LabelledImages
-from clipprompt.training.run import load_source
+from clipprompt.training.run import check_texts, load_source
 
 Say = Callable[[str], None]
 
@@ -41,6 +41,8 @@ def check_tasks(tasks: Sequence[Task], say: Say = lambda _: None) -> None:
     """
     for name, tag in dict.fromkeys((task.config.backbone.name, task.config.backbone.pretrained) for task in tasks):
         check_backbone(name, tag)
+    for task in tasks:
+        check_texts(task.config)
     one_class = [task for task in tasks if not task.job.multilabel]
     several = [task for task in tasks if task.job.multilabel]
     for note in dict.fromkeys((*_check_one_class(one_class), *_check_several(several))):

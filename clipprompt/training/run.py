@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from clipprompt.backbone import Backbone, load_backbone
+from clipprompt.backbone import Backbone, has_text_tower, load_backbone, without_text
 from clipprompt.config import RunConfig, TrainConfig
 from clipprompt.errors import UserError
 from clipprompt.features.cache import remove_cache
@@ -181,6 +181,17 @@ def reads_corpus(config: RunConfig) -> bool:
     return config.data.dataset is None or learner.trains_on_both
 
 
+def check_texts(config: RunConfig) -> None:
+    """Refuses a method that reads texts on an image tower alone.
+
+    Raises:
+        UserError: naming both.
+    """
+    name = config.backbone.name
+    reads_texts = learner_class(config.method).has_text_features
+    _refuse(reads_texts and not has_text_tower(name), f"{config.method} {without_text(name)}")
+
+
 def check_request(config: RunConfig) -> None:
     """Refuses settings that do not go together, before anything is loaded.
 
@@ -189,6 +200,7 @@ def check_request(config: RunConfig) -> None:
     """
     method, data, train = config.method, config.data, config.train
     learner = learner_class(method)
+    check_texts(config)
     if train.epochs > 0 and not learner.trains_on_both:
         if learner.trains_on == "captions":
             _refuse(data.dataset is not None, f"{method} learns from captions, not from {data.dataset}: {GIVE_CORPUS}")

@@ -92,7 +92,7 @@ def test_a_family_keeps_what_works_with_it(run: Run) -> None:
 def test_towers_of_timm_have_images_alone_and_name_their_weights(run: Run) -> None:
     lines = run("timm:test_resnet", "--format", "md").splitlines()
     assert lines[2] == "| timm:test_resnet | – | timm ResNet | no (1) | no (1) | no (1) | works | pixels |"
-    assert lines[4].startswith("(1) needs a text tower, and it has images alone; methods with a head of their own")
+    assert lines[4].startswith("(1) needs a text tower, and it has images alone; methods with a head")
     assert lines[6] == "weights: r160_in1k"
 
 

@@ -277,7 +277,7 @@ def test_metrics_are_json_lines(configure: Configure, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["tai_dpt", "coop", "tip_adapter"])
 def test_texts_on_a_tower_of_images_alone_are_refused_before_anything_is_read(method: str, tmp_path: Path) -> None:
-    config = load_config(method, None, ["backbone.name=timm:vit_base_patch16_224.mae"])
+    config = load_config(method, ["backbone.name=timm:vit_base_patch16_224.mae"])
     with pytest.raises(UserError, match=f"^{method} needs a text tower, and timm:vit_base_patch16_224.mae has images"):
         run_training(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
