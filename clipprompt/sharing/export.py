@@ -116,7 +116,7 @@ def _check_exportable(learner: Learner) -> None:
         )
     if learner.text_side_sees_the_image:
         raise UserError(
-            f"{learner.name} makes its class embeddings anew for each image, so there are none to export; "
+            f"{learner.name} judges each image by more than class embeddings, so none say what it does; "
             "share the prompt folder instead (clipprompt push)"
         )
 
