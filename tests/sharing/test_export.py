@@ -169,7 +169,11 @@ def test_the_file_says_how_open_clip_loads_the_same_model(
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("cocoop", "makes its class embeddings anew for each image"), ("maple", "changes the image tower")],
+    [
+        ("cocoop", "judges each image by more than class embeddings"),
+        ("tip_adapter", "judges each image by more than class embeddings"),
+        ("maple", "changes the image tower"),
+    ],
 )
 def test_what_is_no_classifier_is_refused(name: str, said: str, tiny_vit_backbone: Backbone) -> None:
     learner = create_learner(name, tiny_vit_backbone, NAMES, **({"depth": 2} if name == "maple" else {}))
