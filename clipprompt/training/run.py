@@ -201,7 +201,7 @@ def check_request(config: RunConfig) -> None:
     method, data, train = config.method, config.data, config.train
     learner = learner_class(method)
     check_texts(config)
-    if train.epochs > 0 and not learner.trains_on_both:
+    if (train.epochs > 0 or learner.reads_training_set) and not learner.trains_on_both:
         if learner.trains_on == "captions":
             _refuse(data.dataset is not None, f"{method} learns from captions, not from {data.dataset}: {GIVE_CORPUS}")
         else:
