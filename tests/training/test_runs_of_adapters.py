@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from clipprompt.backbone import Backbone, ImageTransform
 from clipprompt.config import RunConfig, load_config
 from clipprompt.datasets import open_image
+from clipprompt.errors import UserError
 from clipprompt.learners import load_learner
 from clipprompt.training.loop import Session
 from clipprompt.training.run import run_training
@@ -93,3 +94,10 @@ def test_tip_adapter_keeps_the_pictures_without_an_epoch(
         nearest = (learner.state_dict()["keys"] @ feature[0]).argmax()
         assert learner.state_dict()["keys"][nearest] @ feature[0] > 1 - 1e-3
         assert learner.state_dict()["values"][nearest, learner.classnames.index(path.parent.name)] == 1
+
+
+def test_tip_adapter_refuses_captions_before_it_reads_any(configure: Configure, tmp_path: Path) -> None:
+    config = load_config("tip_adapter", ["data.corpus=mini"])
+    with pytest.raises(UserError, match="tip_adapter learns from images, but mini holds captions: give --dataset"):
+        run_training(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
