@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from clipprompt import losses
-from clipprompt.backbone import Backbone, Hidden
+from clipprompt.backbone import Backbone, Hidden, Pool
 from clipprompt.errors import UserError
 from clipprompt.learners._base import (
     Features,
@@ -30,7 +30,6 @@ from clipprompt.learners._base import (
     cross_entropy,
 )
 
-Pool = Literal["own", "class", "image", "prompts", "all"]
 _HEAD = "head."
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

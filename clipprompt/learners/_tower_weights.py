@@ -11,8 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from clipprompt.backbone import Backbone, Hidden, VisionTower
-from clipprompt.learners._head import Pool
+from clipprompt.backbone import Backbone, Hidden, Pool, VisionTower
 
 T = TypeVar("T")
 
