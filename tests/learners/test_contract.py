@@ -182,7 +182,8 @@ def test_gradients_reach_the_prompts_and_nothing_else(create: Create, name: str,
     learner = create(name)
     if not list(learner.parameters()):
         pytest.skip(f"{name} has no parameters")
-    _take_a_step(learner, inputs)  # before it, what a layer of zeros hides has no gradient
+    if not all(parameter.any() for parameter in learner.parameters()):
+        _take_a_step(learner, inputs)  # before it, what a layer of zeros hides has no gradient
     labels = torch.zeros(6, len(NAMES))
     labels[:, :2] = 1
     trains_on = inputs["caption_tokens"] if learner.trains_on == "captions" else _images(learner, inputs)
