@@ -55,12 +55,12 @@ def encode_pictures(
     Raises:
         UserError: if a picture cannot be read, or the cache cannot be written.
     """
-    pools = {id(pool): pool for pool in map(pool_of, parts)}
+    entries = [_entry_of(learner, part) for part in parts]
     rows = {}
-    for key, pool in pools.items():
-        wanted = [item for part in parts if pool_of(part) is pool for item in part.items]
-        rows[key] = _encode(learner, pool, wanted, options, folder, after_batch)
-    return [_data(learner, rows[id(pool_of(part))], part) for part in parts]
+    for key, entry in {id(entry): entry for entry in entries}.items():
+        wanted = [item for part, its in zip(parts, entries, strict=True) if its is entry for item in part.items]
+        rows[key] = _encode(learner, entry, wanted, options, folder, after_batch)
+    return [_data(learner, rows[id(entry)], part) for part, entry in zip(parts, entries, strict=True)]
 
 
 def shared_for(
@@ -94,11 +94,17 @@ def pool_of(part: Pictures) -> MultiLabelImages:
 
 def encoded_before(learner: Learner, pictures: Pictures, options: DataConfig) -> Bools:
     """Which of N pictures lie in the shared cache already; they can be read."""
-    rows = _shared(learner.backbone, _kept_by(learner), pool_of(pictures), [], options)
+    rows = _shared(learner.backbone, _kept_by(learner), _entry_of(learner, pictures), [], options)
     if rows is None:
         return np.zeros(len(pictures), dtype=bool)
     places = rows.places_of(pictures.items)
     return ~np.isin(places, rows.missing(places))
+
+
+def _entry_of(learner: Learner, part: Pictures) -> MultiLabelImages:
+    """All pictures of the entry; of states of all tokens, those alone of which room is told and taken."""
+    kept = _kept_by(learner)
+    return part.images if isinstance(kept, StateLayout) and kept.n_rows > 1 else pool_of(part)
 
 
 Kept = tuple[bool, ...] | StateLayout

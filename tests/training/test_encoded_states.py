@@ -49,6 +49,11 @@ CONFIG = TrainConfig(epochs=2, batch_size=3, lr=0.05, warmup_lr=0.05)
 FLOAT32 = DataConfig(cache_dtype="float32", workers=0)
 
 
+def paint(number: int) -> Image.Image:
+    noise = np.random.default_rng(number).integers(0, 256, (9 + number, 14, 3), dtype=np.uint8)
+    return Image.fromarray(noise).resize((90, 70))
+
+
 class Painter:
     """Pictures of noise, and how often each was asked for."""
 
@@ -57,8 +62,7 @@ class Painter:
 
     def __call__(self, number: int) -> Image.Image:
         self.opened.append(number)
-        noise = np.random.default_rng(number).integers(0, 256, (9 + number, 14, 3), dtype=np.uint8)
-        return Image.fromarray(noise).resize((90, 70))
+        return paint(number)
 
 
 @pytest.fixture
@@ -133,6 +137,20 @@ def test_learners_and_seeds_with_the_same_part_share_its_entry(make: Callable[..
             (data,) = encode_pictures(make(name, seed), [Pictures(images, np.arange(4))], options)
             assert len(data) == 4
             assert len(list((tmp_path / "kept").iterdir())) == n_entries
+
+
+@pytest.mark.parametrize(("name", "n_images"), [("linear", 7), ("the last block", 3)])
+def test_states_of_all_tokens_take_room_for_the_pictures_at_hand_alone(
+    name: str, n_images: int, make: Callable[..., Learner], pictures: Pictures, tmp_path: Path
+) -> None:
+    learner, some, pool = make(name), [0, 2, 5], replace(pictures.images, open_item=paint)
+    drawn = Pictures(pool.subset(some), np.arange(3), pool)
+    (data,) = encode_pictures(learner, [drawn], FLOAT32.model_copy(update={"cache": str(tmp_path)}))
+    (whole,) = encode_pictures(make(name), [pictures], FLOAT32)
+    assert data.cache.nbytes == n_images * StateLayout.of(learner).nbytes("float32")
+    found, expected = data.take(np.arange(3)), whole.take(np.array(some))
+    torch.testing.assert_close(found[0].values, expected[0].values, rtol=0, atol=1e-5)
+    assert found[1].tolist() == expected[1].tolist()
 
 
 def test_a_computation_that_was_cut_off_goes_on_where_it_was(
