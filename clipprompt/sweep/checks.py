@@ -11,6 +11,7 @@ from clipprompt.backbone import check_backbone
 from clipprompt.datasets.classification.draw import Drawn, draw
 from clipprompt.datasets.classification.load import load_classification, settle_pictures
 from clipprompt.datasets.classification.specifications import SPECIFICATIONS
+from clipprompt.errors import UserError
 from clipprompt.evaluation.protocols.multilabel_sets import load_part
 from clipprompt.sweep.task import Task
 from clipprompt.training.labelled_images import LabelledImages
@@ -70,6 +71,8 @@ def _draws(tasks: Sequence[Task]) -> Iterator[tuple[Drawn, Path | None, list[str
     for name, draws in wanted.items():
         root = tasks[0].root if name in SPECIFICATIONS else None
         dataset = load_classification(name, root, parts=sorted(set[str]().union(*draws.values())))
+        if any(how.with_val for how in draws) and not dataset.parts.get("val"):
+            raise UserError(f"{name} has no part val to choose settings by, and to learn from: add one beside train")
         for how, parts in draws.items():
             drawn = draw(dataset, how.shots, 1, how.subset, how.split, share=how.share, with_val=how.with_val)
             yield drawn, root, ["train"] if how.with_val else sorted(parts)

@@ -116,7 +116,7 @@ class ProtocolCommand(TyperCommand):
         """
         for parameter in self._useless:
             given = ctx.params[parameter.name]
-            if given not in (parameter.default, ()):  # the latter where an option may be repeated
-                shown = ",".join(given) if isinstance(given, tuple) else given
-                raise UserError(f"{parameter.opts[0]} {shown} has no use in {self.name}")
+            if given != parameter.default and given != ():  # the latter of one that may be repeated and is not given
+                values = given if isinstance(given, (list, tuple)) else [] if given is True else [given]
+                raise UserError(f"{' '.join(map(str, [parameter.opts[0], *values]))} has no use in {self.name}")
         return super().invoke(ctx)

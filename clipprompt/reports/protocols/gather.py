@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from clipprompt.reports.protocols.rows import ProtocolTable
 
 RESULTS = "results.jsonl"
+POINT = "validation.jsonl"
+"""In the folder of a run that only tried settings, and is reported by those that took the best of them."""
 _BEGUN = ("config.yaml", "job.json", ".job.lock")
 """Files of a run folder that are there before its results."""
 
@@ -110,7 +112,7 @@ def _walk(folder: Path, found: Gathered, seen: set[Path]) -> Iterator[Path]:
         if RESULTS in files:
             found.n_runs += 1
             yield here / RESULTS
-        elif any(name in files for name in _BEGUN):
+        elif POINT not in files and any(name in files for name in _BEGUN):
             found.unfinished.append(here)
 
 

@@ -17,6 +17,7 @@ _LISTS = {
     "shots": "--shots",
     "class_splits": "--class-splits",
     "known": "--known",
+    "shares": "--shares",
 }
 
 
@@ -41,6 +42,10 @@ def _options(request: Mapping[str, Any]) -> Iterator[str]:
     settings = request.get("settings")
     for setting in settings if isinstance(settings, list) else []:
         yield from ("--set", str(setting))
+    for axis in request.get("grid") or []:
+        yield from ("--grid", str(axis))
+    if request.get("searches") is False:
+        yield "--no-grid"
     for key in ("source", "captions"):
         if request.get(key):
             yield from (f"--{key}", str(request[key]))

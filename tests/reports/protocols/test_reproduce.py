@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,21 @@ def test_known_labels_and_captions_are_said(tmp_path: Path) -> None:
         "clipprompt eval partial-label --methods dualcoop,tai_dpt:both --datasets mini --known 0.1,single-positive,all "
         f"--captions 'my captions.parquet' -o {tmp_path / 'sweep'}"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"shares": (0.1, 1.0)}, "--shares 0.1,1.0"),
+        ({"grid": ("train.lr=0.1,0.01", "vpt-deep:n_ctx=1,5")}, "--grid train.lr=0.1,0.01 --grid vpt-deep:n_ctx=1,5"),
+        ({"searches": False}, "--no-grid"),
+    ],
+)
+def test_shares_and_grids_are_said(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    claim_folder(tmp_path / "sweep", Request("visual-tuning", ("linear",), ("mini-objects",), **changes))
+    command = sweep_command(tmp_path / "sweep" / REQUEST)
+    start = "clipprompt eval visual-tuning --methods linear --datasets mini-objects"
+    assert command == f"{start} {said} -o {tmp_path / 'sweep'}"
 
 
 def test_what_is_usual_is_not_said(tmp_path: Path) -> None:
