@@ -13,6 +13,7 @@ from clipprompt.cli import (
     corpus,
     data,
     demo,
+    embeddings,
     ensemble,
     explain,
     export,
@@ -42,6 +43,7 @@ app.command("demo")(demo.demo)
 app.command("tag")(tag.tag)
 app.command("train")(train.train)
 app.command("explain")(explain.explain)
+app.command("embeddings")(embeddings.embeddings)
 app.command("ensemble", cls=ScoresCommand)(ensemble.ensemble)
 app.command("calibrate")(calibrate.calibrate)
 app.command("models")(models.models)
