@@ -26,9 +26,12 @@ _STEPS = "dropout_steps"
 
 
 def _as_tuple(value: Any) -> Any:
-    """``q,v`` and ``[q, v]`` as the command line and YAML have them."""
+    """``q,v``, ``[q, v]`` and ``0,11`` or a single ``11`` as the command line and YAML have them."""
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(","))
+        parts = (part.strip() for part in value.split(","))
+        return tuple(int(part) if part.isdecimal() else part for part in parts)
+    if type(value) is int:
+        return (value,)
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from clipprompt.backbone import Backbone
 from clipprompt.errors import UserError
-from clipprompt.learners import Learner, create_learner, load_learner
+from clipprompt.learners import Learner, check_options, create_learner, load_learner
 from tests.conftest import Golden, assert_close
 
 NAMES = ["cat", "dog", "horse"]
@@ -80,6 +80,11 @@ def test_blocks_that_are_not_named_stay_as_they_are(tiny_vit_backbone: Backbone)
     learner = _learner(tiny_vit_backbone, layers=[2], projections="q, fc2", rank=1)
     names = {key for key, _ in learner.named_parameters() if key.startswith("lora")}
     assert names == {"lora.image/2/q/A", "lora.image/2/q/B", "lora.image/2/fc2/A", "lora.image/2/fc2/B"}
+
+
+@pytest.mark.parametrize(("layers", "taken"), [("0, 2", (0, 2)), (1, (1,)), ([1], (1,)), (None, None)])
+def test_blocks_are_named_as_a_command_line_has_them(layers: Any, taken: tuple[int, ...] | None) -> None:
+    assert check_options("lora", {"layers": layers}).model_dump()["layers"] == taken
 
 
 def test_dropout_is_a_function_of_the_seed_and_the_step(tiny_vit_backbone: Backbone, inputs: Golden) -> None:
