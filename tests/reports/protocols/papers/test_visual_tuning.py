@@ -63,6 +63,7 @@ def test_what_is_not_as_in_the_study_does_not_compare(change: dict[str, Any], wo
         ("timm:vit_base_patch16_224.orig_in21k", "orig_in21k", "ViT-B/16, ImageNet-21k"),
         ("timm:vit_base_patch16_224.mae", None, "ViT-B/16, MAE"),
         ("timm:hf-hub:someone/vit_base_patch16_mocov3", None, "ViT-B/16, MoCo v3"),
+        ("timm:vit_base_patch16_224.dino", "files/linear-vit-b-300ep.pth.tar", "ViT-B/16, MoCo v3"),
         ("timm:swin_base_patch4_window7_224.ms_in22k", None, "Swin-B, ImageNet-21k"),
         ("timm:convnext_base.fb_in22k", None, "ConvNeXt-B, ImageNet-21k"),
         ("timm:resnet50", "tv_in1k", "ResNet-50, ImageNet-1k"),
