@@ -25,9 +25,11 @@ def describe_groups(table: ProtocolTable) -> Iterator[str]:
     """The notes on group means, wins, sizes and chosen settings."""
     column, groups = whole(table.measured), groups_of(table)
     n_sets = {group: shared_sets(table.rows, group, column) for group in groups}
+    if len(table.measured) > 1 and amount(column) is not None:
+        yield f"the first table is of {column}% of the training pictures"
     if groups:
         told = ", ".join(f"{title_of_group(group)} over {len(names)}" for group, names in n_sets.items())
-        yield f"means of groups: {told} sets{_of_part(column)}"
+        yield f"means of groups: {told} sets"
     yield from _left_out(table, n_sets)
     if any((None, wins_of(group)) in row.numbers for row in table.rows for group in groups):
         yield f"(n): on so many sets of the group the mean over runs is above that of {FULL}"
@@ -39,10 +41,6 @@ def describe_groups(table: ProtocolTable) -> Iterator[str]:
         f"{TUNED}: what one set learns, in percent of a backbone"
     )
     yield from _chosen(table)
-
-
-def _of_part(column: str) -> str:
-    return "" if amount(column) is None else f", learnt from {column}% of the training pictures"
 
 
 def _why_no_wins(table: ProtocolTable) -> str:

@@ -11,7 +11,7 @@ from clipprompt.printable import printable
 from clipprompt.reports.protocols._differences import describe_beside, describe_differences, listed
 from clipprompt.reports.protocols._group_notes import describe_groups
 from clipprompt.reports.protocols._multilabel_notes import describe_multilabel
-from clipprompt.reports.protocols.columns import BY_SHOTS, DERIVED, HM, MULTILABEL, TUNING, measure_of
+from clipprompt.reports.protocols.columns import BY_SHOTS, DERIVED, HM, MULTILABEL, TUNING, is_number, measure_of
 from clipprompt.reports.protocols.rows import ProtocolTable, picture_size
 from clipprompt.reports.protocols.settings import PER_DATASET, Record, chosen, settings_of
 
@@ -31,6 +31,7 @@ def describe_table(table: ProtocolTable) -> str:
         f"{measure_of(table.protocol)}{' and F1@3' if table.protocol == 'multilabel-zero-shot' else ''} in percent",
         f"learnt from {table.source}" if table.source else "",
         " and ".join(shots) if _says_shots(table) else "",
+        _share_in_words(table),
         f"{table.backbone}{tag}, {table.precision}",
         f"{size} px" if table.protocol in MULTILABEL and (size := picture_size(table)) else "",
         f"{table.part} pictures" if table.part != "test" else "",
@@ -42,6 +43,13 @@ def _says_shots(table: ProtocolTable) -> bool:
     """Where they are no columns; sets of several classes a picture, and of tuning, are learnt whole if none is said."""
     has_shots = any(record["shots"] is not None for record in table.records)
     return table.protocol not in BY_SHOTS and (has_shots or table.protocol not in (*MULTILABEL, TUNING))
+
+
+def _share_in_words(table: ProtocolTable) -> str:
+    """The one part of the training pictures that was learnt from; several are columns."""
+    (column, *others) = table.measured
+    is_part = table.protocol == TUNING and not others and is_number(column)
+    return f"{column}% of the training pictures" if is_part else ""
 
 
 def _shots_in_words(n: int | None) -> str:

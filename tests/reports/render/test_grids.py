@@ -59,6 +59,16 @@ def test_shares_are_columns_of_every_set() -> None:
     assert "| mini-objects | linear | 52.5 ± 0.7 | 56.5 ± 0.7 | 61.5 ± 0.7 |" in shown
 
 
+def test_caption_says_the_one_share() -> None:
+    assert ", 10% of the training pictures, " in lines([one for one in SHARES if one["share"] == 0.1])[0]
+    assert "of the training pictures" not in lines(SHARES)[0]
+
+
+def test_note_says_what_share_the_first_table_is_of() -> None:
+    shown = lines([one for one in SHARES if one["share"] is not None])
+    assert "the first table is of 50% of the training pictures" in shown
+
+
 def test_latex_has_counts_behind_their_numbers() -> None:
     text = rendered(STUDY, "latex", published=False)
     (vpt,) = [line for line in text.splitlines() if line.startswith("vpt-deep")]
