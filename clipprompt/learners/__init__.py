@@ -7,6 +7,7 @@ import inspect
 import os
 import pkgutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,13 @@ __all__ = [
 
 def list_learners() -> list[str]:
     """Names of all learners, sorted: the files of this folder."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return list(_files())
+
+
+@cache
+def _files() -> tuple[str, ...]:
+    # Looked up once: a sweep of a study asks for thousands of configurations, and each of its keys for a learner.
+    return tuple(sorted(one.name for one in pkgutil.iter_modules(__path__) if not one.name.startswith("_")))
 
 
 def learner_class(name: str) -> type[Learner]:
