@@ -22,6 +22,7 @@ from clipprompt.backbone import Backbone, ImageTransform
 from clipprompt.config import DataConfig, TrainConfig, load_config
 from clipprompt.datasets import MultiLabelImages
 from clipprompt.errors import UserError
+from clipprompt.evaluation.job_tests.one_pass import Evaluation, score_part
 from clipprompt.evaluation.scoring import score_images
 from clipprompt.features.layouts import StateLayout
 from clipprompt.features.shared import shared_features
@@ -93,6 +94,15 @@ def pictures(painter: Painter) -> Pictures:
     return Pictures(MultiLabelImages("painted", list(range(7)), CLASSNAMES, targets, ids, painter), np.arange(7))
 
 
+def of_files(folder: Path) -> MultiLabelImages:
+    """Four pictures in files."""
+    folder.mkdir()
+    for number in range(4):
+        paint(number).save(folder / f"{number}.png")
+    targets = np.eye(3, dtype=np.int8)[[0, 1, 2, 0]]
+    return MultiLabelImages("files", sorted(folder.iterdir()), CLASSNAMES, targets, ("a", "b", "c", "d"))
+
+
 def assert_same_prompts(first: Learner, second: Learner, tolerance: float = 1e-6) -> None:
     expected = prompts(second)
     for name, value in prompts(first).items():
@@ -125,12 +135,7 @@ def test_training_on_kept_views_is_training_on_fresh_ones(
 
 
 def test_learners_and_seeds_with_the_same_part_share_its_entry(make: Callable[..., Learner], tmp_path: Path) -> None:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(4):
-        Painter()(number).save(folder / f"{number}.png")
-    files = sorted(folder.iterdir())
-    images = MultiLabelImages("files", files, CLASSNAMES, np.eye(3, dtype=np.int8)[[0, 1, 2, 0]], ("a", "b", "c", "d"))
+    images = of_files(tmp_path / "photos")
     options = FLOAT32.model_copy(update={"cache": str(tmp_path / "kept")})
     for name, n_entries in (("linear", 1), ("mlp", 1), ("the last block", 2), ("linear over all tokens", 3)):
         for seed in (1, 2):
@@ -276,3 +281,30 @@ def test_learners_that_are_scored_together_share_states(
     assert painter.opened == []
     for name, scores in scored.items():
         np.testing.assert_allclose(scores["global"], together[name]["global"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_tests_of_learners_and_seeds_read_what_the_first_left(
+    cached: bool, make: Callable[..., Learner], pictures: Pictures, painter: Painter, tmp_path: Path
+) -> None:
+    how, images = Evaluation(cache=tmp_path if cached else None, workers=0), pictures.images
+    for number, (name, seed) in enumerate((("linear", 1), ("linear", 2), ("mlp", 1))):
+        learner = make(name, seed)
+        scored, is_rounded = score_part({name: learner}, images, images.items, how, "noise")
+        assert (len(painter.opened), is_rounded) == (7 * (number == 0), False)
+        painter.opened.clear()
+        expected = score_images({name: learner}, images, workers=0).by_key[name]["global"]
+        painter.opened.clear()
+        np.testing.assert_allclose(scored.by_key[name]["global"], expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "n_entries"), [("mlp", 1), ("the last block", 0)])
+def test_scores_of_files_keep_pooled_states_and_no_others(
+    name: str, n_entries: int, make: Callable[..., Learner], tmp_path: Path
+) -> None:
+    learners, images = {"one": make(name, 1), "other": make(name, 2)}, of_files(tmp_path / "photos")
+    (tmp_path / "kept").mkdir()
+    kept = score_images(learners, images, workers=0, cache=tmp_path / "kept").by_key
+    assert len(list((tmp_path / "kept").iterdir())) == n_entries
+    for key, scores in score_images(learners, images, workers=0).by_key.items():
+        np.testing.assert_allclose(kept[key]["global"], scores["global"], rtol=0, atol=1e-2)

@@ -37,12 +37,10 @@ class Held(NamedTuple):
     """What a step holds besides the tensors that are there anyway, in bytes.
 
     Attributes:
-        seconds: of its forward and backward.
         gradients: of what is learnt.
         activations: kept for the backward pass.
     """
 
-    seconds: float
     gradients: int
     activations: int
 
@@ -55,12 +53,12 @@ class Held(NamedTuple):
 class Row(TypedDict):
     """One comparison: seconds and megabytes of the plain formulation and of ours, or of ours alone.
 
-    Megabytes are None where both sides share a process.
+    Megabytes are None where both sides share a process, seconds where memory alone is counted.
     """
 
     what: str
     plain_s: float | None
-    ours_s: float
+    ours_s: float | None
     ratio: float | None
     plain_mb: float | None
     ours_mb: float | None
@@ -182,13 +180,11 @@ def count_held(loss: Callable[[], Any], learnt: list[Any], there: list[Any]) -> 
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    start = _clock()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         value = loss()
         activations = sum(kept.values())
         value.backward()
-    seconds = _clock() - start
-    return Held(seconds, sum(p.grad.nbytes for p in learnt if p.grad is not None), activations)
+    return Held(sum(p.grad.nbytes for p in learnt if p.grad is not None), activations)
 
 
 def _clock() -> float:

@@ -53,6 +53,7 @@ def _compare(what: str, name: str, paths: list[Path], draft: bool, plain: Make, 
     title = f"{what} of {len(paths)} photos, {name}{', draft' if draft else ''}"
     row = compare(title, partial(plain, name, paths, False), partial(ours, name, paths, draft), (3, 3))
     assert row["plain_s"] is not None
+    assert row["ours_s"] is not None
     row["note"] = f"{len(paths) / row['plain_s']:.0f} -> {len(paths) / row['ours_s']:.0f} images/s"
     return row
 
