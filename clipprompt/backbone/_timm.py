@@ -141,15 +141,22 @@ def find_timm(part: str) -> list[str]:
 
 
 def sketch_timm(name: str) -> ImageModel:
-    """One of timm's models without memory for weights."""
-    with undisturbed(seed=0), torch.device("meta"):
-        return ImageModel(timm.create_model(name.removeprefix(PREFIX).partition(".")[0], num_classes=0))
+    """One of timm's models without memory for weights.
+
+    Raises:
+        UserError: for one that timm cannot build so.
+    """
+    try:
+        with undisturbed(seed=0), torch.device("meta"):
+            return ImageModel(timm.create_model(name.removeprefix(PREFIX).partition(".")[0], num_classes=0))
+    except LOADING_ERRORS as error:
+        raise UserError(f"{name} cannot be built: {first_line(error)}") from error
 
 
 def timm_tags(name: str) -> list[str]:
     """Tags of the weights that timm has of an architecture."""
-    names = timm.list_pretrained(f"{name.removeprefix(PREFIX).partition('.')[0]}.*")
-    return [name.partition(".")[2] for name in names]
+    architecture = name.removeprefix(PREFIX).partition(".")[0]
+    return [found.partition(".")[2] for found in timm.list_pretrained(f"{architecture}.*")]
 
 
 def _known_weights(source: str) -> str:

@@ -125,9 +125,10 @@ def capability(name: str) -> Capability:
 
 
 def _timm_capability(name: str) -> Capability:
-    model, weights = sketch_timm(name), " ".join(timm_tags(name))
-    image = f"timm {type(model.visual.trunk).__name__}"
+    image, weights = "", " ".join(timm_tags(name))
     try:
+        model = sketch_timm(name)
+        image = f"timm {type(model.visual.trunk).__name__}"
         tower = Backbone(model, None, None, name, None).vision
     except UserError as error:
         return Capability(name, "", image, None, dict.fromkeys(FAMILIES, str(error)), weights=weights)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,15 @@ def test_what_is_no_timm_model_is_refused() -> None:
 def test_image_sizes_are_multiples_of_the_patch(size: int) -> None:
     with pytest.raises(UserError, match=f"image size {size} is not a multiple of 16"):
         load_backbone("timm:test_vit", "random", device="cpu", image_size=size)
+
+
+@pytest.mark.parametrize("size", [224, 256])
+def test_a_swin_takes_its_own_image_size_alone(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = partial(timm.create_model, depths=(1, 1, 1, 1), embed_dim=16, num_heads=(1, 2, 4, 8))
+    monkeypatch.setattr(timm, "create_model", small)
+    name = "timm:swin_tiny_patch4_window7_224"
+    if size == 224:
+        assert load_backbone(name, "random", device="cpu", image_size=size).image_size == size
+        return
+    with pytest.raises(UserError, match=f"image size 256: {name} takes 224 only; leave the size out"):
+        load_backbone(name, "random", device="cpu", image_size=size)
