@@ -29,11 +29,13 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 QUICK = ["train.epochs=1", "data.templates=false"]
 BUNDLED = {"RN50": "mini", "ViT-B-16": "mini-vit"}
+OF_TIMM = ("--backbone timm:vit_base_patch16_224.orig_in21k", "--backbone timm:test_vit --pretrained random")
 FEWER_LAYERS = {"maple": ["learner.depth=2"]}
 # Prompts that have learnt nothing cannot be calibrated; these start from words and take a few large steps.
 A_START = ["learner.ctx_init_pos=a photo of a", "learner.ctx_init_neg=a photo without", "data.augment=none"]
 LEARNS = {"dualcoop": [*A_START, "train.epochs=2", "train.warmup_epochs=0", "train.lr=0.05"]}
 QUICK_SWEEP = ["--seeds=1", "--shots=1", "--set=train.epochs=1", "--backbone=mini-vit"]
+QUICK_TUNING = ["--seeds=1", "--shares=0.05", "--set=train.epochs=1", "--set=train.warmup_epochs=0"]
 QUICK_LABELS = ["--set=train.epochs=1", "--set=data.n_images=400"]
 
 
@@ -91,13 +93,15 @@ def _as_tested(command: str) -> list[str]:
     """The command's words, with bundled backbones and as little training as there can be."""
     for name, bundled in BUNDLED.items():
         command = command.replace(f"--backbone {name} --pretrained openai", f"--backbone {bundled}")
-    words = shlex.split(command)[1:]
+    words = shlex.split(command.replace(*OF_TIMM))[1:]
     if words[0] == "train" and "--keys" not in words:
         return [*words, *QUICK, *FEWER_LAYERS.get(words[1], []), *LEARNS.get(words[1], [])]
     if words[:2] == ["eval", "base-to-novel"]:
         methods = words[words.index("--methods") + 1].split(",")
         fewer = [f"--set={method}:{setting}" for method in methods for setting in FEWER_LAYERS.get(method, [])]
         return [*words, *QUICK_SWEEP, *fewer]
+    if words[:2] == ["eval", "visual-tuning"]:
+        return [*words, *QUICK_TUNING]
     if words[:2] == ["eval", "partial-label"]:
         return [*words, *QUICK_LABELS]
     return words
@@ -105,7 +109,16 @@ def _as_tested(command: str) -> list[str]:
 
 @pytest.mark.slow
 def test_every_command_of_the_readme_runs(finished: Path) -> None:
-    for name in ("ap.png", "a.npz", "known.jsonl", "reliability.png", "tags.html", "coco.safetensors", "report.html"):
+    for name in (
+        "ap.png",
+        "a.npz",
+        "known.jsonl",
+        "reliability.png",
+        "tags.html",
+        "coco.safetensors",
+        "report.html",
+        "embeddings.png",
+    ):
         assert (finished / name).stat().st_size > 0
 
 

@@ -12,7 +12,7 @@ from clipprompt.evaluation.protocols.planning import Job, Test, load_protocol, p
 from clipprompt.learners import learner_class
 
 PROTOCOL = load_protocol("visual-tuning")
-TIMM = "backbone.name=timm:vit_base_patch16_224.augreg_in21k"
+TIMM = "backbone.name=timm:vit_base_patch16_224.orig_in21k"
 
 
 def _plan(*methods: str, dataset: str = "mini-objects", **more: Any) -> list[Job]:
