@@ -67,7 +67,7 @@ def timm_transform(trunk: Any, image_size: int | None = None) -> Any:
     """The evaluation transform of timm's own for these weights, at their size or another, for pictures of any mode."""
     size = {} if image_size is None else {"input_size": (3, image_size, image_size)}
     transform: Any = create_transform(**{**_data_config(trunk), **size}, is_training=False)
-    transform.transforms.insert(-2, _to_rgb)  # open_clip's do that where it costs least, too
+    transform.transforms.insert(-2, _ToRGB())  # open_clip's do that where it costs least, too
     return transform
 
 
@@ -214,8 +214,14 @@ def _short(error: BaseException) -> str:
     return lines[1] if len(lines) > 1 and lines[0].startswith("Error(s) in loading") else first_line(error)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    return image.convert("RGB")
+class _ToRGB:
+    """A picture of any mode as RGB; caches and records know a transform by its repr, where functions have addresses."""
+
+    def __repr__(self) -> str:
+        return "ToRGB()"
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        return image.convert("RGB")
 
 
 def _data_config(trunk: Any) -> dict[str, Any]:
