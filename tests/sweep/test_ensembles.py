@@ -59,7 +59,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(len(images))
         return encode_images(backbone, images, wanted)
 
-    for module in ("features.image_rows", "evaluation.scoring"):
+    for module in ("features.layouts", "evaluation.scoring"):
         monkeypatch.setattr(f"clipprompt.{module}.encode_images", count)
     return seen
 

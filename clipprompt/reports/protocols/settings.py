@@ -39,8 +39,8 @@ PER_DATASET = (
 """Settings that protocols give by data set: they tell rows apart only where one set was run with several values."""
 PER_PLACE = (*PER_DATASET, "train.select", SELECTION, SETTING)
 """The same where pictures have several classes, with what the kind of known labels decides."""
-_GRID = ("train.lr", "train.weight_decay")
-"""Settings that visual-tuning chooses by data set."""
+_TUNED = ("train.lr", "train.weight_decay", "data.augment")
+"""Settings that visual-tuning gives or chooses by data set."""
 
 
 def settings_of(record: Record) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def selection_of(record: Record) -> str:
 def per_place(record: Record) -> tuple[str, ...]:
     """Settings that may differ by data set within a row; of an ensemble also those of its members."""
     if record["protocol"] == TUNING:
-        return tuple(dict.fromkeys((*PER_DATASET, *_GRID, *chosen(record))))
+        return tuple(dict.fromkeys((*PER_DATASET, *_TUNED, *chosen(record))))
     keys = PER_PLACE if record["protocol"] in MULTILABEL else PER_DATASET
     return (*keys, *(f"{member}: {key}" for member in record.get("members", ()) for key in keys))
 

@@ -112,6 +112,13 @@ def test_settings_that_a_grid_chose_by_set_make_no_rows() -> None:
     assert not any("train.lr is" in note for note in table.notes)
 
 
+def test_pictures_that_the_study_crops_by_set_make_no_rows() -> None:
+    records = study(("full", "linear"))
+    for record in records:
+        record["options"]["data.augment"] = "crop_flip" if record["group"] == "fgvc" else None
+    assert list(rows_of(table_of(records))) == ["full", "linear"]
+
+
 def test_one_set_with_two_rates_is_two_rows() -> None:
     table = table_of([tuned("linear", **grid(lr)) for lr in (0.1, 1.0)])
     assert [row.label for row in table.rows] == ["linear, lr=0.1", "linear, lr=1"]
