@@ -104,8 +104,9 @@ class LabelledImages:
             if run.writes:
                 write_labels(self.images, run.path / LABELS)
         data, validation = see(learner, train, held if selects else None, config, run.cache, stop, tell)
+        name = f"{self.images.name} and val" if config.data.with_val else self.images.name
         tell(
-            f"{config.method}: {counted(len(train), 'picture')} of {self.images.name}, "
+            f"{config.method}: {counted(len(train), 'picture')} of {name}, "
             f"{describe_views(learner, config)}; {counted(len(self.classnames), 'class')}, "
             f"{counted(config.train.epochs, 'epoch')}"
         )

@@ -53,6 +53,12 @@ def test_a_prompt_is_learnt_from_a_set(root: str, tmp_path: Path, name: str) -> 
     assert f"3 pictures of {name}:train" in err
 
 
+def test_a_run_says_that_it_learns_from_val_too(root: str, tmp_path: Path) -> None:
+    small = ["--backbone", "mini-vit", "epochs=1", "device=cpu", "with_val=true"]
+    code, _, err = run("train", "linear", "--dataset", NAMES[0], "--root", root, *small, "-o", str(tmp_path / "run"))
+    assert (code, f"12 pictures of {NAMES[0]}:train and val, " in err) == (0, True), err
+
+
 @pytest.mark.parametrize(
     ("command", "said"),
     [
