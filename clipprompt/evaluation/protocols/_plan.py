@@ -18,6 +18,7 @@ from clipprompt.evaluation.protocols.multilabel_sets import DRAWN
 from clipprompt.evaluation.protocols.one_class_sets import hand_written, is_drawn
 
 _BACKBONE = ("name", "backbone.name")
+_EPOCHS = ("epochs", "train.epochs")
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Plan:
 
     def _settings(self, method: Method, dataset: str, draw: Draw) -> Iterator[str]:
         own = self._own
-        given = settings_of(method.spelling, self.given)
+        given = self._given(method)
         names_backbone = any(setting.partition("=")[0].strip() in _BACKBONE for setting in given)
         yield from () if names_backbone else own.backbone.settings()
         pictures = self.protocol.pictures if method.learns_from in ("images", "both") else ()
@@ -131,6 +132,12 @@ class Plan:
             yield setting.replace("{dataset}", hand_written(dataset))
         if method.learns_from in ("captions", "both"):
             yield f"data.corpus={json.dumps(self._corpus(method, dataset), ensure_ascii=False)}"
+
+    def _given(self, method: Method) -> list[str]:
+        """Settings of the request for a method; epochs for all are not for one whose name means none."""
+        has_epochs = "train.epochs=0" not in method.settings
+        given = (one for one in self.given if has_epochs or one.partition("=")[0].strip() not in _EPOCHS)
+        return settings_of(method.spelling, list(given))
 
     def _corpus(self, method: Method, dataset: str) -> str:
         corpus = self.corpus or (DRAWN if is_drawn(dataset) else None)

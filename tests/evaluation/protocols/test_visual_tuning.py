@@ -40,6 +40,11 @@ def test_texts_are_read_by_what_has_text_features() -> None:
         assert variant.reads_texts == learner_class(variant.learner).has_text_features, name
 
 
+def test_epochs_for_all_are_not_for_a_variant_without_any() -> None:
+    jobs = _plan("tip-adapter", "tip-adapter-f", seeds=[1], searches=False, settings=["train.epochs=1"])
+    assert {job.spelling: job.config().train.epochs for job in jobs} == {"tip-adapter": 0, "tip-adapter-f": 1}
+
+
 @pytest.mark.parametrize(
     ("method", "key", "value"),
     [
