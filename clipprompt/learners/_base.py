@@ -255,8 +255,8 @@ class Learner(nn.Module, ABC):
         """Called by training before the first step where ``reads_training_set``, also where it goes on or has no epoch.
 
         Args:
-            batches: all pictures to learn from, once, in their own order and not augmented: what ``encode_images``
-                gives, and multi-hot labels (B, C).
+            batches: all pictures to learn from, once, in their own order: what ``encode_images`` gives of them as
+                evaluation sees them, or with ``train.views`` of their first view; and multi-hot labels (B, C).
         """
 
     def end_epoch(self, epoch: int, n_epochs: int) -> None:
