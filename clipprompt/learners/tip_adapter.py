@@ -8,8 +8,8 @@ With ``tuned`` the keys are where learning starts (Tip-Adapter-F). A picture of 
 unknown label counts for none. A class that no picture has is judged by its name, as CLIP does, and so are class names
 that come after training.
 
-Where we depart from the paper: a key is one picture as evaluation sees it, or with ``train.views`` its first view (there,
-the mean over ten random views).
+Where we depart from the paper: a key is one picture as evaluation sees it, or with ``train.views`` its first view
+(there, the mean over ten random views).
 """
 
 from __future__ import annotations
