@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from PIL import Image
 
 from clipprompt.learners import DenseLearner, load_learner
 from tests.command_server import CommandServer
@@ -67,7 +68,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(pictures[0], place / "photos" / "first.jpg")
     for number, path in enumerate(pictures):
         (flower := place / "flowers" / ("rose", "tulip")[number % 2]).mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, flower)
+        for turn in (0, 90, 180, 270):
+            Image.open(path).rotate(turn).save(flower / f"{turn}-{path.name}")
     return place
 
 
