@@ -20,6 +20,7 @@ from clipprompt.errors import UserError
 from clipprompt.evaluation.job_tests.multilabel_records import MultiLabelTestRecord
 from clipprompt.evaluation.job_tests.one_class import Evaluation, evaluate_tests
 from clipprompt.evaluation.job_tests.one_class_records import ClassificationRecord
+from clipprompt.evaluation.job_tests.tuning_records import TuningRecord
 from clipprompt.evaluation.protocols._tuning import tuned_learners
 from clipprompt.evaluation.protocols.planning import Job, Test, load_protocol, plan_jobs
 from clipprompt.evaluation.records import read_records
@@ -262,7 +263,7 @@ def test_the_documentation_has_a_line_for_every_field() -> None:
     text = (Path(__file__).parents[3] / "docs" / "protocols.md").read_text(encoding="utf-8")
     table = text.partition("## A record")[2].partition("With `--predictions`")[0]
     named = [name for line in table.splitlines() if line.startswith("| `") for name in line.split("|")[1].split(",")]
-    fields = {*get_type_hints(ClassificationRecord), *get_type_hints(MultiLabelTestRecord)}
+    fields = {*get_type_hints(TuningRecord), *get_type_hints(MultiLabelTestRecord)}
     assert sorted(name.strip(" `") for name in named) == sorted(fields)
 
 
