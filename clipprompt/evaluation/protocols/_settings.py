@@ -14,6 +14,8 @@ _BY_OPTION = {
     "data.corpus": "--captions",
     "data.root": "--root",
     "data.shots": "--shots",
+    "data.share": "--shares",
+    "data.with_val": "",
     "data.known": "--known",
     "data.class_split": "--class-splits",
     "data.subset": "",

@@ -147,6 +147,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "number lacks": ({"methods": ["partial"]}, r"'partial' needs a number, as in partial-1: its learner\.n_blocks"),
     "number 0": ({"methods": ["mlp-0"]}, r"there is no method 'mlp-0'"),
     "number of none": ({"methods": ["linear-2"]}, r"there is no method 'linear-2'"),
+    "share set": ({"settings": ["share=0.5"]}, r"data\.share is decided by the protocol; give --shares"),
+    "val set": ({"settings": ["data.with_val=false"]}, r"data\.with_val is decided by the protocol; leave it out"),
     "no axis": ({"grid": ["train.lr"]}, r"--grid 'train\.lr' is not of the form KEY=VALUES"),
     "empty axis": ({"grid": ["train.lr="]}, r"--grid 'train\.lr=' is not of the form KEY=VALUES"),
     "value twice": ({"grid": ["train.lr=0.1,0.1"]}, r"has a value twice"),
