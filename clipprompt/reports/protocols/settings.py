@@ -54,6 +54,8 @@ def settings_of(record: Record) -> dict[str, Any]:
         settings[CAPTIONS] = record["corpus"]
     if record["protocol"] in MULTILABEL:
         settings |= {SELECTION: selection_of(record), SETTING: record[SETTING]}
+    elif record["protocol"] == TUNING:  # takes nobody's own sentences, even where the words are those of a set
+        return settings
     if settings.get(TEMPLATES) in [form for name in (record["dataset"], record["trained_on"]) for form in _own(name)]:
         settings[TEMPLATES] = [OWN]
     return settings

@@ -112,6 +112,13 @@ def test_settings_that_a_grid_chose_by_set_make_no_rows() -> None:
     assert not any("train.lr is" in note for note in table.notes)
 
 
+def test_one_template_for_all_sets_is_no_difference_where_it_is_also_a_sets_own() -> None:
+    records = study()
+    for record in records:
+        record["options"] = {**record["options"], "learner.templates": ["a photo of a {}."]}
+    assert not any("templates" in note for note in table_of(records).notes)
+
+
 def test_pictures_that_the_study_crops_by_set_make_no_rows() -> None:
     records = study(("full", "linear"))
     for record in records:
