@@ -10,7 +10,7 @@ from clipprompt._yaml import parse_yaml
 from clipprompt.errors import UserError
 from clipprompt.evaluation.protocols._draws import Draw
 from clipprompt.evaluation.protocols._search import Axis, points_of, search_jobs
-from clipprompt.evaluation.protocols._settings import checked_config, settings_of
+from clipprompt.evaluation.protocols._settings import check_names, checked_config, settings_of
 from clipprompt.evaluation.protocols._yaml import Drawn, Protocol, Search, settings_for
 from clipprompt.evaluation.protocols.jobs import Job, Test
 from clipprompt.evaluation.protocols.methods import Method
@@ -137,7 +137,9 @@ class Plan:
         """Settings of the request for a method; epochs for all are not for one whose name means none."""
         has_epochs = "train.epochs=0" not in method.settings
         given = (one for one in self.given if has_epochs or one.partition("=")[0].strip() not in _EPOCHS)
-        return settings_of(method.spelling, list(given))
+        own = settings_of(method.spelling, list(given))
+        check_names(method, own)
+        return own
 
     def _corpus(self, method: Method, dataset: str) -> str:
         corpus = self.corpus or (DRAWN if is_drawn(dataset) else None)

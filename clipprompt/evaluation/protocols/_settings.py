@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from clipprompt.config import RunConfig
 from clipprompt.errors import UserError, nearest
 from clipprompt.evaluation.protocols.jobs import Job
+from clipprompt.evaluation.protocols.methods import Method
 
 _BY_OPTION = {
     "train.seed": "--seeds",
@@ -55,6 +56,20 @@ def check_addressees(settings: Sequence[str], methods: Sequence[str]) -> None:
             raise UserError(f"setting {setting!r} is for an ensemble, which has none; give it to one of its members")
         if method is not None and method not in methods:
             raise UserError(f"setting {setting!r} is for method {method!r}{nearest(method, methods)}, which is not run")
+
+
+def check_names(method: Method, given: Sequence[str]) -> None:
+    """Finds an option that would make a variant another one than its name says; a null in it says nothing.
+
+    Raises:
+        UserError: naming both.
+    """
+    own = (setting.partition("=") for setting in method.settings)
+    fixed = {key: value for key, _, value in own if key.startswith("learner.") and value != "null"}
+    for setting in given:
+        named = setting.partition("=")[0].strip()
+        for key in (key for key in fixed if named in (key, key.rpartition(".")[2])):
+            raise UserError(f"setting {setting!r}: by its name {method.spelling} has {key}={fixed[key]}; leave it out")
 
 
 def checked_config(job: Job, given: Sequence[str]) -> RunConfig:

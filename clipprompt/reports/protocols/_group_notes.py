@@ -13,6 +13,7 @@ from clipprompt.reports.protocols.groups import (
     group_in,
     groups_of,
     shared_sets,
+    sized_sets,
     title_of_group,
     whole,
     wins_of,
@@ -35,12 +36,18 @@ def describe_groups(table: ProtocolTable) -> Iterator[str]:
         yield f"(n): on so many sets of the group the mean over runs is above that of {FULL}"
     elif groups:
         yield f"no sets that were won: {_why_no_wins(table)}"
-    several = f" of all {len(table.datasets)} sets" if len(table.datasets) > 1 else ""
     yield (
-        f"{PARAMS}: the backbone's image tower and what is learnt{several}, in backbones; {FULL} shares none. "
+        f"{PARAMS}: the backbone's image tower and what is learnt{_of_sets(table)}, in backbones; {FULL} shares none. "
         f"{TUNED}: what one set learns, in percent of a backbone"
     )
     yield from _chosen(table)
+
+
+def _of_sets(table: ProtocolTable) -> str:
+    n, n_sized = len(table.datasets), len(sized_sets(table.rows))
+    if n == 1:
+        return ""
+    return f" of all {n} sets" if n_sized == n else f" of the {n_sized} of {n} sets that all rows have"
 
 
 def _why_no_wins(table: ProtocolTable) -> str:

@@ -28,7 +28,8 @@ _METHODS = (
     *("zero_shot", "coop", "cocoop", "kgcoop", "prograd", "vpt", "ivlp", "maple", "promptsrc"),
     *("tai_dpt", "dualcoop", "caption_dual"),
     # Of visual-tuning, in the order of the study's tables; the number behind partial and mlp orders those.
-    *("full", "linear", "partial", "mlp", "sidetune", "bias", "adapter", "lora", "vpt-shallow", "vpt-deep", "vpt-bias"),
+    *("full", "linear", "partial", "mlp", "sidetune", "bias", "adapter", "lora"),
+    *("vpt-shallow", "vpt-deep", "vpt-bias", "vpt-pad"),
     *("clip-adapter", "tip-adapter", "tip-adapter-f", "clip-lora"),
 )
 OF_CAPTIONS = ("tai_dpt",)

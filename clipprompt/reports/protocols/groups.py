@@ -48,7 +48,7 @@ def _of_row(
         if full is not None and row is not full and all((name, column) in full.numbers for name in names):
             n_wins = sum(row.numbers[name, column].mean > full.numbers[name, column].mean for name in names)
             yield (None, wins_of(group)), Number(float(n_wins))
-    yield from ((place, Number(value)) for place, value in sizes(row).items())
+    yield from ((place, Number(value)) for place, value in sizes(row, sized_sets(rows)))
 
 
 def group_mean(row: MethodRow, rows: Sequence[MethodRow], group: str, column: str) -> Number | None:
@@ -65,15 +65,21 @@ def shared_sets(rows: Sequence[MethodRow], group: str, column: str) -> list[str]
     return [name for name in names if all((name, column) in row.numbers for row in there)]
 
 
-def sizes(row: MethodRow) -> dict[Place, float]:
-    """What all sets of a row need together in backbones, and the mean of what one of them learns in percent of one.
+def sized_sets(rows: Sequence[MethodRow]) -> list[str]:
+    """The sets that all rows have, so that sums over them compare."""
+    return sorted(set.intersection(*({record["dataset"] for record in row.records} for row in rows)))
+
+
+def sizes(row: MethodRow, names: Sequence[str]) -> Iterator[tuple[Place, float]]:
+    """What some sets of a row need together in backbones, and the mean of what one learns in percent of one.
 
     Where the whole backbone is learnt, each set has one of its own and none is shared.
     """
-    first = row.records[0]
-    backbone, learnt = first["backbone_parameters"], numbers_by_set(row.records)
-    total = sum(learnt.values()) + (0 if first["learner"] == FULL else backbone)
-    return {(None, PARAMS): total / backbone, (None, TUNED): 100 * fmean(learnt.values()) / backbone}
+    first, learnt = row.records[0], numbers_by_set(row.records)
+    backbone, shared = first["backbone_parameters"], 0 if first["learner"] == FULL else 1
+    if names:
+        yield (None, PARAMS), shared + sum(learnt[name] for name in names) / backbone
+    yield (None, TUNED), 100 * fmean(learnt.values()) / backbone
 
 
 def numbers_by_set(records: Collection[Record]) -> dict[str, float]:

@@ -54,6 +54,7 @@ def test_epochs_for_all_are_not_for_a_variant_without_any() -> None:
         ("vpt-shallow", "depth", 1),
         ("vpt-deep", "depth", None),
         ("vpt-bias", "bias", True),
+        ("vpt-pad", "where", "pad"),
         ("tip-adapter-f", "tuned", True),
     ],
 )
@@ -148,6 +149,10 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "number 0": ({"methods": ["mlp-0"]}, r"there is no method 'mlp-0'"),
     "number of none": ({"methods": ["linear-2"]}, r"there is no method 'linear-2'"),
     "share set": ({"settings": ["share=0.5"]}, r"data\.share is decided by the protocol; give --shares"),
+    "name": (
+        {"methods": ["vpt-shallow"], "settings": ["vpt-shallow:depth=3"]},
+        r"by its name vpt-shallow has learner\.depth=1; leave it out",
+    ),
     "val set": ({"settings": ["data.with_val=false"]}, r"data\.with_val is decided by the protocol; leave it out"),
     "no axis": ({"grid": ["train.lr"]}, r"--grid 'train\.lr' is not of the form KEY=VALUES"),
     "empty axis": ({"grid": ["train.lr="]}, r"--grid 'train\.lr=' is not of the form KEY=VALUES"),

@@ -90,6 +90,12 @@ def test_total_params_are_of_all_sets_in_backbones(method: str, total: float) ->
     assert rows[method].numbers[None, PARAMS].mean == pytest.approx(total)
 
 
+def test_total_params_are_of_the_sets_that_all_rows_have() -> None:
+    table = table_of(without(study(), "full", "fgvc-cub"))
+    assert rows_of(table)["linear"].numbers[None, PARAMS].mean == pytest.approx(1 + 23 * 0.002)
+    assert any("learnt of the 23 of 24 sets that all rows have" in note for note in table.notes)
+
+
 def test_tuned_is_the_share_that_one_set_learns() -> None:
     assert rows_of(table_of(study()))["vpt-deep"].numbers[None, TUNED].mean == pytest.approx(1.2)
 

@@ -29,6 +29,8 @@ from clipprompt.reports.protocols.rows import Place, ProtocolTable
 _STUDY = "Visual Prompt Tuning's Table"
 _ACCURACY = {"fgvc": "fgvc", **{group: f"vtab_{group}" for group in GROUPS if group != "fgvc"}}
 """Groups by their column of accuracies."""
+_OURS = {"vpt": "vpt-pad"}
+"""Methods that have another name here: prompts of convolutions."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def load_visual_tuning(study: Table) -> list[Printed]:
     rows = read_published(study.file)
     source = f"{_STUDY} {study.number} (arXiv 2203.12119)"
     return [
-        Printed(row["method"], row["method"], "inductive", source, dict(_numbers(row)))
+        Printed(row["method"], _OURS.get(row["method"], row["method"]), "inductive", source, dict(_numbers(row)))
         for row in rows
         if study.only is None or row[study.only[0]] == study.only[1]
     ]
