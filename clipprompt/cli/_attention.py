@@ -96,7 +96,7 @@ def show_attention(
         else:
             found.append(entry)
     if not found:
-        raise UserError("no picture can be shown; give pictures behind the prompt's folder")
+        raise UserError("no picture can be shown" + ("" if skipped else "; give pictures behind the prompt's folder"))
     _write(found, kind, output, top, title, learner)
     return len(skipped)
 
