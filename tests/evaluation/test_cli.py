@@ -134,7 +134,7 @@ def test_scores_can_be_normalised(request_: list[str]) -> None:
     result = run(*request_, "--normalise", "image", "--format", "json")
     assert {record["normalise"] for record in json.loads(result.stdout)} == {"image"}
     table = run(*request_, "--normalise", "image").stdout
-    assert "scores normalised per image" in table
+    assert "scores normalised per image" in " ".join(table.split())  # where lines break depends on the folder's name
     assert "ECE" not in table
 
 

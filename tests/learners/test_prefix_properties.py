@@ -16,7 +16,7 @@ from clipprompt.backbone import Backbone
 from clipprompt.learners import create_learner, learner_options
 from clipprompt.learners._context import build_class_prompts, encode_prompts
 from tests.conftest import Golden, assert_close
-from tests.learners._names import OF_TEXTS
+from tests.learners._names import LEARN_FROM_A_BATCH
 
 WORDS = (
     "cat",
@@ -106,7 +106,7 @@ def _shallow(name: str) -> dict[str, int]:
     return {field: 2 for field in learner_options(name).model_fields if field.startswith("depth")}
 
 
-@pytest.mark.parametrize("name", [name for name in OF_TEXTS if name != "zero_shot"])
+@pytest.mark.parametrize("name", LEARN_FROM_A_BATCH)
 def test_a_batchs_gradients_are_the_sum_of_its_images(tiny_vit_backbone: Backbone, inputs: Golden, name: str) -> None:
     learner, images = (
         create_learner(name, tiny_vit_backbone, ["cat", "hot dog"], **_shallow(name)),

@@ -255,7 +255,7 @@ BAD = [
     ("tai_dpt --to c.safetensors --backbone RN50 --pretrained random", "'ctx' has shape (16, 128)"),
     ("tai_dpt --to c.safetensors --device tpu", "device 'tpu' is not there"),
     ("fixed --to c.safetensors --labels cat,dog", "class-specific contexts were made for 4 classes"),
-    ("cocoop --to c.safetensors", "cocoop makes its class embeddings anew"),
+    ("cocoop --to c.safetensors", "cocoop judges each image by more than class embeddings"),
 ]
 
 
