@@ -29,6 +29,7 @@ from clipprompt.learners._base import (
     clean_name,
     cross_entropy,
 )
+from clipprompt.learners._layers import near_zero_linear
 
 _HEAD = "head."
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -69,7 +70,7 @@ class HeadLearner(Learner):
             raise UserError("there are no class names")
         if options.pool == "prompts" and not self.puts_prompts:
             raise UserError(f"pool=prompts: {self.name} has no prompts in the image tower; use own, class or image")
-        self.head = make_head(backbone.vision.final_width, n_classes, generator, backbone.device)
+        self.head = near_zero_linear(backbone.vision.final_width, n_classes, generator, backbone.device)
         self.trained_classes: tuple[str, ...] = ()
         self.register_buffer("_rows", None, persistent=False)
 
@@ -146,12 +147,3 @@ class HeadLearner(Learner):
             f"{self.name} has a head for the classes that it was trained for, and no text features; "
             "prompts of a text tower (coop, tai_dpt, zero_shot …) have them"
         )
-
-
-def make_head(n_in: int, n_classes: int, generator: torch.Generator, device: torch.device) -> nn.Linear:
-    """A float32 linear layer that starts with zero bias and normal weights of standard deviation 0.01."""
-    head = nn.utils.skip_init(nn.Linear, n_in, n_classes)
-    assert isinstance(head, nn.Linear)
-    nn.init.normal_(head.weight, std=0.01, generator=generator)
-    nn.init.zeros_(head.bias)
-    return head.to(device)
