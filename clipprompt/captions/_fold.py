@@ -74,7 +74,8 @@ def _spread(data: bytes) -> bytes:
     kept = np.ones(len(codes), bool)
     np.logical_and(space[1:], space[:-1], out=kept[1:])
     np.logical_not(kept[1:], out=kept[1:])
-    return b" " + codes[kept].tobytes().replace(b" ", b"  ") + b" "
+    words: bytes = codes[kept].tobytes()
+    return b" " + words.replace(b" ", b"  ") + b" "
 
 
 def fold_text(text: str) -> bytes:

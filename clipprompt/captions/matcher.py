@@ -85,7 +85,8 @@ class Matcher:
         counts = meaning.counts()[phrase]
         begin = np.repeat(meaning.offsets[phrase] - np.cumsum(counts) + counts, counts)
         values = meaning.values[begin + np.arange(len(begin))]
-        return np.repeat(caption, counts) * len(self.vocabulary.entries) + values
+        keys: NDArray[np.int64] = np.repeat(caption, counts) * len(self.vocabulary.entries) + values
+        return keys
 
 
 def _sorted_unique(keys: NDArray[np.int64]) -> NDArray[np.int64]:

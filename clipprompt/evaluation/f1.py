@@ -82,7 +82,8 @@ def top_k(scores: ScoreMatrix, targets: TargetMatrix, k: int = 3) -> Decisions:
 
 def _share(part: Counts, whole: Counts) -> npt.NDArray[np.float64]:
     """A share, and 0 of nothing."""
-    return part / np.maximum(whole, 1)
+    share: npt.NDArray[np.float64] = part / np.maximum(whole, 1)
+    return share
 
 
 def _harmonic(precision: float, recall: float) -> float:

@@ -73,7 +73,7 @@ def fit_logistic(z: Floats, present: npt.NDArray[np.bool_]) -> Logistic:
         logits = inputs @ curve
         return float((np.logaddexp(0.0, logits) - present * logits).sum() + (penalty * curve**2).sum() / 2)
 
-    curve = np.zeros(2)
+    curve: Floats = np.zeros(2)
     for _ in range(_STEPS):
         p = sigmoid(inputs @ curve)
         gradient = inputs.T @ (p - present) + penalty * curve

@@ -63,4 +63,5 @@ def note_few(images: MultiLabelImages, shots: int) -> Sequence[str]:
 
 
 def _union(drawn: Iterable[Rows]) -> Rows:
-    return np.unique(np.concatenate(list(drawn)))
+    rows: Rows = np.unique(np.concatenate(list(drawn)))
+    return rows
