@@ -159,7 +159,7 @@ def _conclude(workers: Sequence[_Worker], signum: int | None) -> Any:
     outcomes = sorted((w.outcome for w in workers if w.outcome is not None), key=lambda outcome: outcome.moment)
     cause = next((outcome for outcome in outcomes if outcome.kind != "done"), outcomes[0])
     if cause.kind == "refused":
-        raise UserError(cause.content)
+        raise cause.content
     if signum is not None and cause.kind != "done":
         said = [outcome.content[1] for outcome in outcomes if outcome.kind == "stopped"]
         raise InterruptedRunError(signum, said[0] if said else "stopped before the first step")
@@ -198,7 +198,7 @@ def _work(sender: Connection, rank: int, n_processes: int, port: int, work: Call
     try:
         send("done", work(*arguments, say))
     except UserError as error:
-        send("refused", str(error))
+        send("refused", error)
     except InterruptedRunError as stop:
         send("stopped", (stop.signum, str(stop)))
     except Exception:

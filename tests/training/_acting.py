@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from clipprompt.errors import UserError
+from clipprompt.errors import NotFiniteError
 from clipprompt.stopping import InterruptedRunError
 from clipprompt.training._processes import is_first, n_started
 
@@ -20,7 +20,7 @@ def act(kind: str, say: Callable[[str], None]) -> str:
     if rank == 0:
         time.sleep(0.0 if kind == "done" else 60.0)
     elif kind == "refused":
-        raise UserError("the loss is nan at step 3")
+        raise NotFiniteError("the loss is nan at step 3")
     elif kind == "failed":
         raise ZeroDivisionError("a mistake of ours")
     elif kind == "stopped":

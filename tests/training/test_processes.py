@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from clipprompt.config import TrainConfig
-from clipprompt.errors import UserError
+from clipprompt.errors import NotFiniteError, UserError
 from clipprompt.learners import Learner
 from clipprompt.stopping import InterruptedRunError
 from clipprompt.training._processes import is_first, n_started, quiet_unless_first, run_in_processes
@@ -19,7 +19,7 @@ from clipprompt.training.loop import train
 from tests.training._acting import act
 
 ENDS: dict[str, tuple[type[BaseException], str]] = {
-    "refused": (UserError, "^the loss is nan at step 3$"),
+    "refused": (NotFiniteError, "^the loss is nan at step 3$"),
     "failed": (RuntimeError, "ZeroDivisionError: a mistake of ours"),
     "stopped": (InterruptedRunError, "^stopped at epoch 1$"),
     "killed": (UserError, r"^process 2 of 2 was killed \(SIGKILL\); what it had saved is kept$"),
