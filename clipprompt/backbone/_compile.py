@@ -10,7 +10,8 @@ kernels are fused.
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from typing import Any, cast
 
 import torch
 from open_clip.transformer import ResidualAttentionBlock
@@ -56,9 +57,12 @@ def _many_forms(compiled: Any) -> Walk:
 
 
 def _try_compiler(device: torch.device) -> None:
-    sample = torch.ones(8, device=device)
+    sample, settings = torch.ones(8, device=device), cast(Any, torch.compiler.config)
     try:
-        torch.compile(_sample, dynamic=True, options={"force_disable_caches": True})(sample)
+        # What lies in a cache would need no compiler; that nothing is kept, torch warns.
+        with warnings.catch_warnings(), settings.patch(force_disable_caches=True):
+            warnings.simplefilter("ignore")
+            torch.compile(_sample, dynamic=True)(sample)
     except Exception as error:  # each backend of torch.compile has errors of its own
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise UserError(
