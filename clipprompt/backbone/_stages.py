@@ -37,6 +37,7 @@ class StagesTower(WeightedTower, ABC):
 
     Attributes:
         kind: what it is, for the lines that refuse.
+        only_size: rows and columns of pixels that alone are taken; None where others are too.
     """
 
     n_layers = 0
@@ -45,7 +46,7 @@ class StagesTower(WeightedTower, ABC):
     patch_size: int
     kind: str
     _steps: Sequence[Step]
-    _only_size: tuple[int, int] | None = None
+    only_size: tuple[int, int] | None = None
     _colours_last = False
 
     @property
@@ -135,8 +136,8 @@ class StagesTower(WeightedTower, ABC):
     def _check_images(self, images: Tensor) -> None:
         check_size(images, self.patch_size)
         height, width = images.shape[-2:]
-        if self._only_size and (height, width) != self._only_size:
-            rows, columns = self._only_size
+        if self.only_size and (height, width) != self.only_size:
+            rows, columns = self.only_size
             raise UserError(f"images of {width} x {height} pixels: this {self.kind} takes {columns} x {rows} only")
 
     def _enter(self, images: Tensor, layer: int) -> Hidden:

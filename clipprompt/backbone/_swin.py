@@ -40,7 +40,6 @@ class SwinTower(FeatureMapTower):
     def __init__(self, visual: TimmModel) -> None:
         super().__init__(visual)
         self.only_size: tuple[int, int] = visual.image_size
-        self._only_size = self.only_size
         self.layer_widths = tuple(block.dim for stage in self._trunk.layers for block in stage.blocks)
         self.n_layers = len(self.layer_widths)
 
